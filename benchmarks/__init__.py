@@ -1,0 +1,1 @@
+"""Recorded measurements: each module makes one table of `results/`, and `python -m benchmarks` makes them all."""

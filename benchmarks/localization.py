@@ -1,0 +1,119 @@
+"""EAIL beside its reference lines, the gates of the first release, and error over elapsed time (Fig. 4).
+
+Trains in this run and evaluates on both test splits; nothing is chosen here, and nothing comes from shipped weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from eailkit.evaluation import METRICS, Table, error_over_time, gate
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.pipeline import FULL, Run
+from eailkit.profiles import get_profile
+
+GATES = (  # (other line, metric, how many times better)
+    ("free space", "SR@0.4m", 2.0),
+    ("EAIL, another take's IMU", "SR@0.4m", 1.5),
+    ("IMU alone", "SR@0.4m", 1.0),
+    ("majority action", "top1", 1.0),
+)
+
+
+def record(out: str | Path, profile: str, seeds: list[int] | None = None, results: str | Path = "results") -> None:
+    """Train every seed, then write tables `localization_<profile>`, `gates_<profile>` and `drift_<profile>`."""
+    seeds = seeds or list(get_profile(profile).seeds)
+    command = f"python -m benchmarks --profile {profile} --seeds {' '.join(map(str, seeds))} --only localization"
+    minutes, tables, drifts = 0.0, [], []
+    for seed in seeds:
+        run = Run(out, profile, seed=seed)
+        stage1, _ = run.train_stage1()
+        stage2, _ = run.train_stage2(stage1)
+        tables.append(run.reference_table(stage1, stage2))
+        drifts.append(_drift(run, stage1, stage2))
+        minutes += sum(history.minutes for history in run.histories.values())  # of training, resumed runs included
+    common = {
+        "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": tuple(seeds),
+        "minutes": round(minutes, 2), "device": device_name(),
+    }  # fmt: skip
+    append_rows(f"localization_{profile}", _method_rows(tables, common), results_dir=results)
+    append_rows(f"gates_{profile}", _gate_rows(tables, common), results_dir=results)
+    append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results)
+
+
+def _method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
+    rows = []
+    for split in tables[0].splits:
+        for method in tables[0].scores.method.unique():
+            mean, spread, interval = {}, {}, {}
+            for metric in METRICS:
+                found = [t.interval(method, split, metric) for t in tables]
+                if found[0] is None:
+                    continue
+                values = [f.mean for f in found]
+                mean[metric], spread[metric] = round(float(np.mean(values)), 2), round(float(np.std(values)), 2)
+                interval[metric] = str(found[0])
+            takes = int((tables[0].scores.method == method).sum() / len(tables[0].splits))
+            config = {"interval of the first seed": interval, "spread": "standard deviation over seeds", "takes": takes}
+            rows.append(LedgerRow(
+                id=f"{split} | {method}", question=f"How well does '{method}' do on {split}?", config=config,
+                mean=mean, spread=spread, **common,
+            ))  # fmt: skip
+    return rows
+
+
+def _gate_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
+    rows = []
+    for split in tables[0].splits:
+        for other, metric, factor in GATES:
+            found = [gate(t, FULL, other, split, metric, factor) for t in tables]
+            ratios = [f["ratio"] for f in found]
+            rows.append(LedgerRow(
+                id=f"{split} | {metric} against {other}",
+                question=f"Is {metric} on {split} more than {factor:g} times that of '{other}'?",
+                config={
+                    "required ratio": factor, "margin of the first seed (points, interval)": found[0]["margin"],
+                    "interval clears it, by seed": [f["holds"] for f in found],
+                    "mean clears it, by seed": [f["mean holds"] for f in found],
+                },
+                mean={"ratio": round(float(np.mean(ratios)), 3)}, spread={"ratio": round(float(np.std(ratios)), 3)},
+                **common,
+            ))  # fmt: skip
+    return rows
+
+
+def _drift(run: Run, stage1, stage2) -> dict:
+    """Error in 30 s bins on the takes of ten minutes and more, of EAIL and of dead reckoning."""
+    takes = [t for s in ("test-seen", "test-unseen") for t in run.prepared.by_split(s) if len(t) >= 590]
+    if not takes:
+        return {}
+    ours = error_over_time(run.prepared, takes, run.predictor(stage2, run.features(stage1)))
+    theirs = error_over_time(run.prepared, takes, run.dead_reckoner())
+    return {"EAIL": ours[ours.minute < 10], "dead reckoning": theirs[theirs.minute < 10], "takes": len(takes)}
+
+
+def _drift_rows(drifts: list[dict], common: dict) -> list[LedgerRow]:
+    rows = []
+    for method in ("EAIL", "dead reckoning"):
+        found = [d[method] for d in drifts if d]
+        if not found:
+            continue
+        part = lambda low, high: [f[(f.minute >= low) & (f.minute < high)].error_m.mean() for f in found]  # noqa: E731, B023
+        slope = [np.polyfit(f.minute, f.error_m, 1)[0] for f in found]
+        values = {
+            "error of minute 0-1 (m)": part(0, 1),
+            "error of minute 9-10 (m)": part(9, 10),
+            "slope (m/min)": slope,
+        }
+        rows.append(LedgerRow(
+            id=method, question=f"How does the position error of '{method}' grow over ten minutes?",
+            config={
+                "takes": drifts[0]["takes"], "bin_s": 30,
+                "minutes": found[0].minute.round(2).tolist(), "error_m, first seed": found[0].error_m.round(3).tolist(),
+            },
+            mean={k: round(float(np.mean(v)), 4) for k, v in values.items()},
+            spread={k: round(float(np.std(v)), 4) for k, v in values.items()}, **common,
+        ))  # fmt: skip
+    return rows

@@ -1,0 +1,131 @@
+"""`python -m benchmarks.readme [--course DIR]`: write README's numbers from the ledger, so that nobody types them.
+
+The parts between `<!-- name -->` and `<!-- /name -->` are replaced. With `--course`, the times of a finished course
+run are recorded first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from eailkit import paper
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, read
+from eailkit.pipeline import FULL
+from eailkit.report import clock
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+RESULTS = README.parent / "results"
+LINES = (
+    FULL, "EAIL, another take's IMU", "IMU alone", "stage 1 alone", "dead reckoning", "training occupancy",
+    "free space", "chance", "majority action", "oracle: true action",
+)  # fmt: skip
+QUESTIONS = {
+    "00_start_here": "What does it look like when it works?",
+    "01_preprocessing": "What does a network get to see of an IMU and of a map?",
+    "02_contrastive_alignment": "Can one second of head motion tell what is around you?",
+    "03_heatmap_generation": "Where on this map could that second have been?",
+    "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",
+    "05_action_recognition": "Does knowing the place tell the action?",
+    "07_ablations": "Which parts carry the result?",
+}
+
+
+def record_course(folder: Path, results: Path = RESULTS) -> None:
+    """Record seconds and peak memory of each notebook of a course run, and their sum."""
+    run = json.loads((folder / "course.json").read_text())
+    measured = lambda n: {"seconds": round(n["seconds"], 1), "peak (MB)": round(n["peak_memory_mb"])}  # noqa: E731
+    found = {n["name"]: measured(n) for n in run["notebooks"] if n["state"] == "ok"}
+    if set(QUESTIONS) <= {n["name"] for n in run["notebooks"] if n["state"] == "ok"}:
+        found["together"] = {"seconds": round(sum(v["seconds"] for v in found.values()), 1)}
+    rows = [
+        LedgerRow(
+            id=name, question=f"How long does '{name}' take at quick, environment excluded?", command="make course",
+            config={"profile": run["profile"]}, commit=git_commit(), data_hash="see localization_quick", seeds=(0,),
+            mean=mean, spread=dict.fromkeys(mean, 0.0), minutes=round(mean["seconds"] / 60, 2), device=device_name(),
+        )
+        for name, mean in found.items()
+    ]  # fmt: skip
+    append_rows("course_quick", rows, results_dir=results)
+
+
+def parts(results: Path = RESULTS) -> dict[str, str]:
+    """Name of each generated part of README -> its text."""
+    times = {row["id"]: row["mean"] for row in read("course_quick", results_dir=results)}
+    notebooks = ["| notebook | question | time (2 cores) |", "|---|---|---|"]
+    for name, question in QUESTIONS.items():
+        time = clock(times[name]["seconds"]) if name in times else "–"
+        notebooks.append(f"| [{name}](notebooks/{name}.ipynb) | {question} | {time} |")
+    printed = ["```"]
+    for name in [n for n in QUESTIONS if n in times]:
+        seconds, peak = clock(times[name]["seconds"]), times[name]["peak (MB)"]
+        printed.append(f"{name:34}{'ok':12}{seconds:>8}{peak:8.0f} MB")
+    if "together" in times:
+        printed.append(
+            f"{len(printed) - 1} notebooks, 0 failed, {clock(times['together']['seconds'])}: runs/<time>/index.html"
+        )
+    return {
+        "notebooks": "\n".join(notebooks),
+        "printed": "\n".join([*printed, "```"]),
+        "results": _results(results),
+        "gates": _gates(results),
+    }
+
+
+def _results(results: Path) -> str:
+    rows = {row["id"]: row for row in read("localization_quick", results_dir=results)}
+    out = [
+        "| SynthKitchen, quick | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
+    ]
+    out.append("|---|---|---|---|---|---|---|")
+    for line in LINES:
+        cells = []
+        for split in ("test-seen", "test-unseen"):
+            shown = rows.get(f"{split} | {line}", {}).get("config", {}).get("interval of the first seed", {})
+            cells += [shown.get(metric, "–") for metric in ("SR@0.4m", "RS", "top1")]
+        name = f"**{line}**" if line == FULL else line
+        out.append(f"| {name} | " + " | ".join(cells) + " |")
+    values = []
+    for split in ("test-seen", "test-unseen"):
+        values += [f"{paper.value(1, 'EAIL', split, m):.1f}" for m in ("SR@0.4m", "RS")]
+        values.append(f"{paper.value(2, 'EAIL', split, 'top1'):.1f}")
+    out += [
+        "",
+        "| Ego-Exo4D, the paper | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |",
+    ]
+    out += ["|---|---|---|---|---|---|---|", "| EAIL | " + " | ".join(values) + " |"]
+    return "\n".join(out)
+
+
+def _gates(results: Path) -> str:
+    out = ["| goal at quick | split | reached | interval clears it |", "|---|---|---|---|"]
+    for row in read("gates_quick", results_dir=results):
+        split, _, what = row["id"].partition(" | ")
+        goal = f"{what}: more than {row['config']['required ratio']:g} ×"
+        clears = "yes" if all(row["config"]["interval clears it, by seed"]) else "no"
+        out.append(f"| {goal} | {split} | {row['mean']['ratio']:.2f} × | {clears} |")
+    return "\n".join(out)
+
+
+def filled(text: str, results: Path = RESULTS) -> str:
+    """README's text with every generated part put in."""
+    for name, content in parts(results).items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = pattern.sub(lambda m, content=content: m.group(1) + content + "\n" + m.group(2), text)
+    return text
+
+
+def main() -> None:
+    """Record a course run if one is given, then write README."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
+    parser.add_argument("--course", type=Path, help="folder of a finished course run")
+    args = parser.parse_args()
+    if args.course:
+        record_course(args.course)
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

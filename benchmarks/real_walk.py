@@ -1,0 +1,54 @@
+"""The real Aria walk (11.3 s, one wearer) through the whole of a trained run: its error, whatever it is.
+
+Needs the folder of real recordings that EAILKIT_REAL_DATA names. One walk of eleven seconds in a room that isn't a
+kitchen decides nothing; it shows that real input goes through and what comes out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from eailkit.datasets import open_map, open_recording
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
+from eailkit.mapgrid import free_cells
+from eailkit.pipeline import Run
+
+
+def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "results") -> None:
+    """Localize the walk with the run's own weights and write table `real_walk_<profile>`."""
+    walk = Path(os.environ["EAILKIT_REAL_DATA"]) / "aria_walk"
+    run = Run(out, profile, seed=seed)
+    localizer = run.localizer(run.train_stage1()[0], run.train_stage2(run.train_stage1()[0])[0])
+    recording = open_recording(walk)
+    room = localizer.encode_map(open_map(walk / "trajectory" / "global_points.csv.gz"))
+    track = localizer.localize(recording.imu, room)
+    truth = recording.trajectory.position_at(track.time_s + recording.imu.t_s[0])[:, :2]
+    stranger = run.prepared.by_split("test-unseen")[0]
+    imu = open_recording(run.dataset() / "takes" / stranger.name).imu
+    imu = imu.crop(imu.t_s[0] + 10.0, imu.t_s[0] + 10.0 + recording.imu.duration_s)
+    other = localizer.localize(imu, room).position_m[: len(truth)]
+    error = lambda xy: np.linalg.norm(xy - truth[: len(xy)], axis=-1)  # noqa: E731
+    centres, filled = room.grid.cell_centres, ~room.clouds.empty
+    free = filled & free_cells(room.point_map.points_world_m, room.grid)
+    guess = lambda cells: np.linalg.norm(centres[cells][None] - truth[:, None], axis=2)  # noqa: E731
+    lines = {
+        "EAIL (ours)": error(track.position_m), "EAIL, another take's IMU": error(other),
+        "chance": guess(filled), "free space": guess(free),
+    }  # fmt: skip
+    rows = []
+    for name, found in lines.items():
+        mean = {
+            "median error (m)": round(float(np.median(found)), 3),
+            "SR@0.4m": round(100 * float((found < 0.4).mean()), 2),
+        }
+        rows.append(LedgerRow(
+            id=name, question=f"How far off is '{name}' on the real walk of {len(truth)} s?",
+            command=f"EAILKIT_REAL_DATA=... python -m benchmarks --profile {profile} --seeds {seed} --only real_walk",
+            config={"side of the square (m)": round(room.grid.side_m, 2), "cells with points": int(filled.sum())},
+            commit=git_commit(), data_hash=hash_files(walk), seeds=(seed,), mean=mean,
+            spread=dict.fromkeys(mean, 0.0), minutes=0.0, device=device_name(),
+        ))  # fmt: skip
+    append_rows(f"real_walk_{profile}", rows, results_dir=results)

@@ -1,0 +1,51 @@
+"""Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
+
+`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `theme` how they look.
+Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
+"""
+
+from eailkit.plots.rooms import (
+    cell_figure,
+    cloud_figure,
+    frames_figure,
+    heatmap_figure,
+    kitchen_figure,
+    track_figure,
+    walk_figure,
+)
+from eailkit.plots.scores import (
+    confusion_figure,
+    error_over_time_figure,
+    loss_figure,
+    panels_figure,
+    similarity_figure,
+    success_curve_figure,
+    table_figure,
+)
+from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_figure, tone_figure, window_figure
+from eailkit.plots.theme import styled, write_html
+
+__all__ = [
+    "cell_figure",
+    "cloud_figure",
+    "confusion_figure",
+    "error_over_time_figure",
+    "frames_figure",
+    "heatmap_figure",
+    "imu_figure",
+    "kitchen_figure",
+    "loss_figure",
+    "panels_figure",
+    "similarity_figure",
+    "spectrum",
+    "spectrum_figure",
+    "styled",
+    "success_curve_figure",
+    "table_figure",
+    "tilt_figure",
+    "tone_figure",
+    "track_figure",
+    "walk_figure",
+    "window_figure",
+    "write_html",
+]

@@ -1,0 +1,134 @@
+"""The three sizes that everything runs at: quick (laptops, CI), bench (recorded results), paper (Ego-Exo4D).
+
+A profile holds numbers and nothing else; each class that they configure is named beside them. Where a value is
+the paper's, `PAPER` has it; what the paper leaves open is written in the docstring of what it configures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from eailkit.errors import ConfigError
+from eailkit.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class DatasetSize:
+    """How much SynthKitchen to make; see `synthkitchen.splits.DatasetConfig`."""
+
+    seen_rooms: int
+    val_unseen_rooms: int
+    test_unseen_rooms: int
+    participants: int
+    minutes: float
+    train_takes_per_room: int
+    unseen_takes_per_room: int
+    long_takes: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of the whole course.
+
+    Attributes:
+        imu_width: channels of ResNet-18's first group (RoNIN and the paper: 64).
+        points_variant: `PointNet2` variant.
+        points_per_cell: points of a local cloud (paper: 8192).
+        embed_dim: width of the shared space (SLIP: 512; the tiny towers: 128).
+        yaws: headings at which features are cached for stage 2.
+        conv_channels: channels of stage 2's 3D convolutions.
+        sequence_s: T, seconds of a stage-2 sequence (paper: 10).
+        stage1, stage2: training of the two stages; ablation: of each row of Table 3.
+        eval_stride_s: step between the windows whose probabilities are averaged.
+    """
+
+    name: str
+    data: DatasetSize
+    imu_width: int
+    points_variant: str
+    points_per_cell: int
+    embed_dim: int
+    yaws: int
+    conv_channels: int
+    stage1_batch: int
+    stage2_batch: int
+    stage1: TrainConfig
+    stage2: TrainConfig
+    ablation: TrainConfig
+    velocity: TrainConfig
+    vision_language: str = "tiny"
+    sequence_s: int = 10
+    eval_stride_s: int = 1
+    seeds: tuple[int, ...] = (0,)
+    notes: dict = field(default_factory=dict)
+
+
+QUICK = Profile(
+    name="quick",
+    data=DatasetSize(
+        seen_rooms=16, val_unseen_rooms=2, test_unseen_rooms=6, participants=26, minutes=4.0,
+        train_takes_per_room=4, unseen_takes_per_room=2, long_takes=2,
+    ),
+    imu_width=32, points_variant="quick", points_per_cell=512, embed_dim=128, yaws=8, conv_channels=16,
+    stage1_batch=128, stage2_batch=16,
+    stage1=TrainConfig(steps=600, precision="bf16-mixed", weight_decay=0.05),
+    stage2=TrainConfig(steps=1200, learning_rate=2e-3, precision="bf16-mixed"),
+    ablation=TrainConfig(steps=200, learning_rate=2e-3, precision="bf16-mixed"),
+    velocity=TrainConfig(steps=400),
+    eval_stride_s=5,
+)  # fmt: skip
+
+SMOKE = replace(  # minutes become seconds: for tests of the plumbing, never for a result
+    QUICK,
+    name="smoke",
+    data=DatasetSize(
+        seen_rooms=2, val_unseen_rooms=1, test_unseen_rooms=1, participants=4, minutes=1.0,
+        train_takes_per_room=1, unseen_takes_per_room=1, long_takes=0,
+    ),
+    yaws=2, stage1_batch=32, stage2_batch=4,
+    stage1=TrainConfig(steps=6, warmup_steps=2),
+    stage2=TrainConfig(steps=6, warmup_steps=2),
+    ablation=TrainConfig(steps=4, warmup_steps=2),
+    velocity=TrainConfig(steps=6, warmup_steps=2),
+    eval_stride_s=5,
+)  # fmt: skip
+
+BENCH = replace(
+    QUICK,
+    name="bench",
+    data=DatasetSize(
+        seen_rooms=44, val_unseen_rooms=6, test_unseen_rooms=10, participants=173, minutes=9.0,
+        train_takes_per_room=4, unseen_takes_per_room=2, long_takes=6,
+    ),
+    imu_width=64, points_per_cell=1024, conv_channels=32,
+    stage1=TrainConfig(steps=6000, precision="bf16-mixed", weight_decay=0.05),
+    stage2=TrainConfig(steps=6000, learning_rate=2e-3, precision="bf16-mixed"),
+    ablation=TrainConfig(steps=6000, learning_rate=2e-3, precision="bf16-mixed"),
+    velocity=TrainConfig(steps=6000),
+    eval_stride_s=1,
+    seeds=(0, 1, 2),
+)  # fmt: skip
+
+PAPER = replace(  # EAIL section 5.1; 250 and 100 epochs become steps once the recordings are counted
+    BENCH,
+    name="paper",
+    points_variant="ssg", points_per_cell=8192, embed_dim=512, conv_channels=64,
+    stage1_batch=64, stage2_batch=64,
+    stage1=TrainConfig(steps=250_000, precision="bf16-mixed"),
+    stage2=TrainConfig(steps=100_000),
+    vision_language="slip",
+)  # fmt: skip
+
+PROFILES = {p.name: p for p in (SMOKE, QUICK, BENCH, PAPER)}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        ConfigError: there is none; the message lists them.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"profile: found '{name}'; expected one of {', '.join(PROFILES)}; choose one of these.")
+    return PROFILES[name]

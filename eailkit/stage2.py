@@ -1,0 +1,192 @@
+"""EAIL's second stage: reason over time and space to a trajectory and to actions (EAIL section 4.2, Fig. 3).
+
+`SpatioTemporalReasoner` takes the frozen features of stage 1 and gives one map of confidences a second, and one
+action. The paper names the blocks and their inputs; widths, depths, kernels and norms are ours and stand in
+`Stage2Config`. Features come from `stage1`; running, evaluating and localizing live in `sequences`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eailkit.losses import action_loss, trajectory_loss
+
+GRID = 20  # S = 20 x 20 segments (EAIL section 5.1)
+
+
+@dataclass(frozen=True)
+class Stage2Config:
+    """What stage 2 is made of.
+
+    Attributes:
+        embed_dim: d of the stage-1 features.
+        channels: width of the 3D convolutions (quick 16; the paper doesn't say).
+        temporal_kernel: seconds that one temporal convolution sees; `temporal_depth` of them see
+            1 + depth * (kernel - 1) seconds, more than the paper's T = 10.
+        spatial_dilations: of the dilated 3D convolutions; 1, 2, 4 and 1 see 17 of the 20 cells.
+        actions: number of classes (35 in the paper).
+        action_hidden: width of the action MLP; the paper doesn't say.
+        temporal, spatial: whether the module is there (Table 3).
+        imu_residual, points_residual: the two residuals (Table 5).
+        use_points: whether the action head sees the map, location_attention: through the predicted
+            location (Table 4; False means the mean of all cells).
+        detach_location: whether the action loss stops at the predicted location. The paper doesn't say; its Table 3
+            finds that the action loss helps localization, which needs the gradient, so the default lets it pass.
+    """
+
+    embed_dim: int = 128
+    channels: int = 16
+    temporal_kernel: int = 5
+    temporal_depth: int = 3
+    spatial_dilations: tuple[int, ...] = (1, 2, 4, 1)
+    actions: int = 35
+    action_hidden: int = 128
+    action_dropout: float = 0.3
+    temporal: bool = True
+    spatial: bool = True
+    imu_residual: bool = True
+    points_residual: bool = True
+    use_points: bool = True
+    location_attention: bool = True
+    detach_location: bool = False
+
+    def to_dict(self) -> dict:
+        """Plain values, for a checkpoint's config file."""
+        return asdict(self)
+
+
+def correspondence_heatmap(
+    imu: Float[Tensor, "batch time dim"], points: Float[Tensor, "batch cells dim"], empty: Bool[Tensor, "batch cells"]
+) -> Float[Tensor, "batch time cells"]:
+    """H_t,s = cos(F^M_t, F^P_s), the similarity of a second's motion and a place (EAIL section 4.2.1).
+
+    The paper says "similarity"; cosine is what the contrast of stage 1 trained. Empty cells are 0, neither
+    like nor unlike: without points there is nothing to compare.
+    """
+    heat = torch.einsum("btd,bsd->bts", F.normalize(imu, dim=-1), F.normalize(points, dim=-1))
+    return heat.masked_fill(empty[:, None, :], 0.0)
+
+
+def location_attention(
+    location: Float[Tensor, "batch time cells"], points: Float[Tensor, "batch cells dim"]
+) -> Float[Tensor, "batch time dim"]:
+    """What the map holds where the model believes the wearer is: sum_s y_t,s F^P_s (EAIL section 4.2.2)."""
+    return torch.einsum("bts,bsd->btd", location, points)
+
+
+class _Block(nn.Module):
+    """Convolution, GroupNorm, GELU, and the input added: (B, C, T, 20, 20) stays (B, C, T, 20, 20)."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int, int], dilation: int = 1):
+        super().__init__()
+        spread = (1, dilation, dilation)
+        padding = tuple((k - 1) // 2 * s for k, s in zip(kernel, spread, strict=True))
+        self.conv = nn.Conv3d(channels, channels, kernel, padding=padding, dilation=spread, bias=False)
+        self.norm = nn.GroupNorm(4, channels)  # batches are small and rooms differ: no running statistics
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.gelu(self.norm(self.conv(x)))
+
+
+class SpatioTemporalReasoner(nn.Module):
+    """Heatmaps, temporal module, spatial module, location and action heads (EAIL section 4.2, Fig. 3)."""
+
+    def __init__(self, config: Stage2Config | None = None):
+        super().__init__()
+        self.config = config = config or Stage2Config()
+        c, d = config.channels, config.embed_dim
+        self.project_imu = nn.Linear(d, c)
+        self.project_points = nn.Linear(d, c)
+        self.temporal_in = nn.Conv3d(1 + c, c, 1)
+        depth = config.temporal_depth if config.temporal else 0
+        self.temporal = nn.ModuleList(_Block(c, (config.temporal_kernel, 3, 3)) for _ in range(depth))
+        self.spatial_in = nn.Conv3d(2 * c, c, 1)
+        dilations = config.spatial_dilations if config.spatial else ()
+        self.spatial = nn.ModuleList(_Block(c, (1, 3, 3), dilation) for dilation in dilations)
+        self.location = nn.Sequential(nn.Conv3d(c, 2 * c, 1), nn.GELU(), nn.Conv3d(2 * c, 1, 1))
+        nn.init.zeros_(self.location[-1].weight)  # starts from a constant map, so no cell is favoured
+        nn.init.zeros_(self.location[-1].bias)
+        self.action = nn.Sequential(
+            nn.LayerNorm(d), nn.Linear(d, config.action_hidden), nn.GELU(), nn.Dropout(config.action_dropout),
+            nn.Linear(config.action_hidden, config.actions),
+        )  # fmt: skip
+
+    def forward(
+        self,
+        imu: Float[Tensor, "batch time dim"],
+        points: Float[Tensor, "batch cells dim"],
+        empty: Bool[Tensor, "batch cells"],
+    ) -> tuple[Float[Tensor, "batch time cells"], Float[Tensor, "batch time actions"]]:
+        """Location logits (empty cells -inf) and action logits for each second.
+
+        Args:
+            imu: F^M_t of stage 1, one a second, unit norm.
+            points: F^P_s of stage 1, one a cell, unit norm; anything where empty.
+            empty: cells without a cloud.
+        """
+        config, time = self.config, imu.shape[1]
+        points = points.masked_fill(empty[..., None], 0.0)
+        heat = correspondence_heatmap(imu, points, empty)  # (B, T, S)
+        heat = rearrange(heat, "b t (y x) -> b 1 t y x", y=GRID)
+        motion = repeat(self.project_imu(imu), "b t c -> b c t y x", y=GRID, x=GRID)
+        place = repeat(self.project_points(points), "b (y x) c -> b c t y x", t=time, y=GRID)
+
+        # F'^M: the paper adds F^M back after the temporal module; a residual is a broadcast over the map here
+        refined = self.temporal_in(torch.cat([heat * 10.0, motion], dim=1))  # cosines are small: bring them near 1
+        for block in self.temporal:
+            refined = block(refined)
+        if config.imu_residual:
+            refined = refined + motion
+        volume = self.spatial_in(torch.cat([refined, place], dim=1))
+        # seconds become batch entries: the spatial module reasons "in the 2D spatial dimension", and the statistics
+        # of its norms would otherwise carry one second's map into another's
+        volume = rearrange(volume, "b c t y x -> (b t) c 1 y x")
+        for block in self.spatial:
+            volume = block(volume)
+        if config.points_residual:
+            volume = volume + rearrange(place, "b c t y x -> (b t) c 1 y x")
+        logits = rearrange(self.location(volume), "(b t) 1 1 y x -> b t (y x)", t=time)
+        logits = logits.masked_fill(empty[:, None, :], float("-inf"))
+        return logits, self.action_logits(imu, points, empty, logits)
+
+    def action_logits(
+        self,
+        imu: Float[Tensor, "batch time dim"],
+        points: Float[Tensor, "batch cells dim"],
+        empty: Bool[Tensor, "batch cells"],
+        location_logits: Float[Tensor, "batch time cells"],
+    ) -> Float[Tensor, "batch time actions"]:
+        """MLP(F^M_t + sum_s y_t,s F^P_s), the location-aware action head (EAIL section 4.2.2)."""
+        if not self.config.use_points:
+            return self.action(imu)
+        if self.config.location_attention:
+            location = location_logits.softmax(dim=-1)
+            if self.config.detach_location:
+                location = location.detach()
+        else:
+            location = (~empty).float()[:, None, :].expand_as(location_logits)
+            location = location / location.sum(dim=-1, keepdim=True)
+        return self.action(imu + location_attention(location, points))
+
+
+def stage2_loss(
+    location_logits: Float[Tensor, "batch time cells"],
+    action_logits: Float[Tensor, "batch time actions"],
+    cell: Int[Tensor, "batch time"],
+    action: Int[Tensor, "batch time"],
+    empty: Bool[Tensor, "batch cells"],
+    *,
+    use_action_loss: bool = True,
+) -> dict[str, Tensor]:
+    """L_stage2 = L_traj + L_action (EAIL section 4.2.2), seconds without a label ignored."""
+    trajectory = trajectory_loss(location_logits, cell, empty)
+    if not use_action_loss:
+        return {"total": trajectory, "trajectory": trajectory}
+    actions = action_loss(action_logits, action)
+    return {"total": trajectory + actions, "trajectory": trajectory, "action": actions}

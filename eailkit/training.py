@@ -1,0 +1,259 @@
+"""The one training loop: Lightning Fabric, seeds, progress, checkpoints that resume exactly.
+
+Stage 1, stage 2, the baselines and the towers all train through `fit`. A step's batch and its random numbers
+depend on (seed, step) alone, so a run that was killed and resumed gives the same losses as one that wasn't.
+Files are written beside and renamed; weights and optimizer state are safetensors, never pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from eailkit.errors import CheckpointError
+from eailkit.files import write_beside
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: optimizer steps.
+        learning_rate: peak of the schedule (EAIL section 5.1: 1e-3 for both stages).
+        weight_decay: AdamW's; the paper doesn't say. It skips biases, norms and temperatures.
+        warmup_steps: linear warm-up, then a cosine to zero; the paper doesn't say.
+        clip_norm: gradient norm limit; the paper doesn't say, the prototype needed it.
+        precision: Fabric's precision: "32-true" or "bf16-mixed".
+        checkpoint_every: steps between checkpoints; 0 writes only the last.
+        seed: of weights, batches and dropout.
+        device: Fabric's accelerator: "auto", "cpu", "cuda" or "mps".
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    clip_norm: float = 5.0
+    precision: str = "32-true"
+    checkpoint_every: int = 200
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class History:
+    """What a run logged: one dict of floats a step, and the minutes that it took."""
+
+    steps: list[dict[str, float]] = field(default_factory=list)
+    minutes: float = 0.0
+    device: str = "cpu"
+
+    def column(self, name: str) -> np.ndarray:
+        """One logged value over the steps, (steps,); NaN where a step didn't log it."""
+        return np.array([row.get(name, math.nan) for row in self.steps])
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Linear warm-up to the peak, then half a cosine to zero at the last step."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups: matrices and kernels decay; biases, norms and temperatures (fewer than 2 dims) don't."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def seed_step(seed: int, step: int) -> np.random.Generator:
+    """Seed torch for this step and return the step's numpy generator, whatever ran before."""
+    torch.manual_seed((seed * 1_000_003 + step) % (2**31))
+    return np.random.default_rng((seed, step))
+
+
+def fit(
+    model: nn.Module,
+    batch_at: Callable[[np.random.Generator, int], dict],
+    loss_of: Callable[[nn.Module, dict], dict[str, Tensor]],
+    config: TrainConfig,
+    *,
+    out_dir: str | Path | None = None,
+    name: str = "model",
+    context: str = "",
+    progress: bool = True,
+    stop_at: int | None = None,
+) -> History:
+    """Train `model` in place and return its log; resumes from out_dir when a run of the same name is there.
+
+    Args:
+        model: any module; moved to the device for the run and back to the CPU after it.
+        batch_at: builds the batch of a step from that step's own generator; a dict of tensors and anything else.
+        loss_of: called with (model, batch), returns named scalars of which "total" is minimised.
+        config: see `TrainConfig`.
+        out_dir: folder for `<name>.safetensors` and the log `<name>.json`; None keeps nothing.
+        context: whatever else the run depends on (data hash, model configuration); a run resumes only its own.
+        stop_at: leave after this many steps as a kill would, with a checkpoint (for tests and time budgets).
+
+    Raises:
+        CheckpointError: the files in out_dir are truncated or belong to another configuration.
+        FloatingPointError: the loss is NaN; the last good checkpoint stays.
+    """
+    fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    files = _Files(Path(out_dir), name, _identity(config, context)) if out_dir is not None else None
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
+    history, start = History(device=str(fabric.device)), 0
+    if files is not None and (found := files.load(model, optimizer)) is not None:
+        history, start = found, len(found.steps)
+    if start >= config.steps:
+        return history
+    wrapped, optimizer = fabric.setup(model, optimizer)
+    for attribute in getattr(model, "forward_methods", ()):  # methods beside forward that loss_of calls
+        wrapped.mark_forward_method(attribute)
+    wrapped.train()
+    last = min(config.steps, stop_at or config.steps)
+    began, minutes_before = time.monotonic(), history.minutes
+    bar = tqdm(range(start, last), desc=name, initial=start, total=config.steps, disable=not progress, leave=True)
+    step = start
+    try:
+        for step in bar:
+            batch = fabric.to_device(batch_at(seed_step(config.seed, step), step))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(step, config)
+            terms = loss_of(wrapped, batch)
+            if not torch.isfinite(terms["total"]):
+                raise FloatingPointError(f"{name}: the loss is {terms['total'].item()} at step {step}")
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(terms["total"])
+            fabric.clip_gradients(wrapped, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+            optimizer.step()
+            history.steps.append({k: float(v.detach()) for k, v in terms.items()})
+            history.minutes = minutes_before + (time.monotonic() - began) / 60
+            if step % 20 == 0:
+                bar.set_postfix(loss=f"{history.steps[-1]['total']:.3f}")
+            if files is not None and config.checkpoint_every and (step + 1) % config.checkpoint_every == 0:
+                files.save(model, optimizer, config, history)
+    finally:
+        model.eval().to("cpu")
+        if files is not None and history.steps and math.isfinite(history.steps[-1]["total"]):
+            files.save(model, optimizer, config, history)
+    return history
+
+
+class _Files:
+    """A run's files. `<name>.resume.safetensors` holds weights, optimizer and log in one file, so that a kill can't
+    leave halves of different steps; when the run is finished `<name>.safetensors` and `<name>.json` replace it."""
+
+    def __init__(self, folder: Path, name: str, identity: dict):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.identity = identity
+        self.weights = folder / f"{name}.safetensors"
+        self.log = folder / f"{name}.json"
+        self.resume = folder / f"{name}.resume.safetensors"
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, history: History) -> None:
+        """Write the resume file, or the weights and the log of a finished run."""
+        record = {"config": self.identity, "steps": history.steps, "minutes": history.minutes}
+        record["device"] = history.device
+        if len(history.steps) >= config.steps:
+            save_weights(model, self.weights)
+            write_beside(self.log, lambda p: Path(p).write_text(json.dumps(record)))
+            self.resume.unlink(missing_ok=True)
+            return
+        flat = {f"model.{k}": v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+        for i, entries in optimizer.state_dict()["state"].items():
+            for k, v in entries.items():
+                flat[f"optimizer.{i}.{k}"] = torch.as_tensor(v).detach().cpu().clone()
+        write_beside(self.resume, lambda p: save_file(flat, p, metadata={"record": json.dumps(record)}))
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> History | None:
+        """The log so far with model and optimizer put back, or None where there is nothing to resume."""
+        if self.log.exists():
+            record = _read_record(self.log, self.log.read_text(), self.identity)
+            load_weights(model, self.weights)
+        elif self.resume.exists():
+            flat = _load(self.resume)
+            with safe_open(str(self.resume), framework="pt") as file:
+                record = _read_record(self.resume, (file.metadata() or {}).get("record", ""), self.identity)
+            model.load_state_dict({k[6:]: v for k, v in flat.items() if k.startswith("model.")})
+            state = optimizer.state_dict()
+            for key, value in flat.items():
+                if key.startswith("optimizer."):
+                    _, index, entry = key.split(".", 2)
+                    state["state"].setdefault(int(index), {})[entry] = value
+            optimizer.load_state_dict(state)
+        else:
+            return None
+        return History(record["steps"], record["minutes"], record["device"])
+
+
+def _read_record(path: Path, text: str, identity: dict) -> dict:
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: found a log that can't be read ({error}); delete it to start again.") from error
+    if record["config"] != identity:
+        raise CheckpointError(
+            f"{path}: found a run of another configuration; expected {identity}; "
+            "choose another folder or delete this one."
+        )
+    return record
+
+
+def _identity(config: TrainConfig, context: str) -> dict:
+    keep = ("steps", "learning_rate", "weight_decay", "warmup_steps", "clip_norm", "precision", "seed")
+    return {k: getattr(config, k) for k in keep} | {"context": context}
+
+
+def save_weights(model: nn.Module, path: str | Path, *, metadata: dict[str, str] | None = None) -> Path:
+    """Write a module's state dict as safetensors, beside and renamed."""
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    return write_beside(path, lambda p: save_file(state, p, metadata=metadata))
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Load safetensors into a module, strictly.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or has other tensors than the model.
+    """
+    state = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in _load(path).items()}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(
+            f"{path}: found weights of another model ({first[:160]}); expected those of {type(model).__name__} "
+            "with this configuration; give the checkpoint that belongs to it."
+        ) from error
+    return model
+
+
+def _load(path: str | Path) -> dict[str, Tensor]:
+    try:
+        return load_file(str(path))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: found no file; expected weights as safetensors; train them or give --weights."
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: found no whole safetensors file ({error}); it may be truncated: copy it again."
+        ) from error

@@ -1,0 +1,53 @@
+"""What every test shares: one thread, real recordings where they are, a course run of the fixture notebooks.
+
+Tensor functions run with jaxtyping's checks switched on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network
+
+# Modules of tensor functions: each call in a test is held to the shapes in the function's signature.
+# Modules with numba functions are left out, as numba can't compile the checks.
+CHECKED = ["losses", "metrics", "encoders.imu", "encoders.points", "stage1", "stage2"]
+install_import_hook([f"eailkit.{module}" for module in CHECKED], "beartype.beartype")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real recordings that EAILKIT_REAL_DATA names; tests that need it skip where it isn't."""
+    named = os.environ.get("EAILKIT_REAL_DATA")
+    if not named or not Path(named).is_dir():
+        pytest.skip("EAILKIT_REAL_DATA names no folder of real recordings")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
+def fixture_notebooks() -> Path:
+    """Notebooks made to go right and wrong in known ways."""
+    return REPOSITORY / "tests" / "notebooks_fixtures"
+
+
+@pytest.fixture(scope="session")
+def fixture_course(fixture_notebooks: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One course run over the fixture notebooks, with what it printed: (CourseRun, text)."""
+    from eailkit.course import run_course
+
+    said: list[str] = []
+    run = run_course(fixture_notebooks, tmp_path_factory.mktemp("course"), say=said.append)
+    return run, "".join(said)

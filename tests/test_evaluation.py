@@ -1,0 +1,151 @@
+"""Scores of takes, reference lines and tables, against cases worked out by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from eailkit.baselines import localization as lines
+from eailkit.evaluation import METRICS, Table, error_over_time, gate, position_error_m, score_take
+from eailkit.mapgrid import MapGrid
+from eailkit.sequence_data import Prediction
+
+
+def _room(name: str = "k1") -> SimpleNamespace:
+    grid = MapGrid(np.array([10.0, -3.0]), 4.0, 0.0)  # cells of 0.2 m
+    empty = np.zeros(400, bool)
+    empty[:20] = True
+    free = np.zeros(400, bool)
+    free[100:200] = True
+    return SimpleNamespace(name=name, grid=grid, empty=empty, free=free)
+
+
+class Take(SimpleNamespace):
+    """Labels and positions of a take, in memory."""
+
+    def __len__(self):
+        return len(self.cell)
+
+
+def _take(cells, room="k1", split="test-seen", name="t", participant="p", action=None) -> Take:
+    grid = _room().grid
+    cells = np.asarray(cells)
+    take = Take(name=name, room=room, split=split, participant=participant, cell=cells)
+    take.position = grid.cell_centres[np.maximum(cells, 0)] + np.array([0.05, 0.0])
+    take.action = np.zeros(len(cells), int) if action is None else np.asarray(action)
+    return take
+
+
+class Data(SimpleNamespace):
+    """Rooms and takes in memory, with the two methods that scoring uses."""
+
+    def by_split(self, split):
+        return [t for t in self.takes if t.split == split]
+
+
+def _data(takes) -> Data:
+    return Data(rooms={"k1": _room("k1"), "k2": _room("k2")}, takes=takes, action_names=("a", "b", "c"))
+
+
+def _one_hot(cells) -> np.ndarray:
+    return np.eye(400, dtype=np.float32)[np.asarray(cells)]
+
+
+def test_the_right_cell_scores_everything_and_the_next_but_one_fails_at_02():
+    take = _take([100, 101, 102])
+    data = _data([take])
+    right = score_take(data, take, Prediction(_one_hot([100, 101, 102])))
+    assert [right[m] for m in METRICS[:4]] == [100.0, 100.0, 100.0, 100.0]
+    wrong = score_take(data, take, Prediction(_one_hot([102, 103, 104])))  # 0.4 m to the right, 0.35 m from the device
+    assert [wrong[m] for m in METRICS[:3]] == [0.0, 100.0, 100.0]
+    assert np.isnan(wrong["top1"])
+
+
+def test_a_uniform_map_scores_what_guessing_scores_and_rs_50():
+    take = _take([210])
+    data = _data([take])
+    scores = score_take(data, take, lines.chance(data, take))
+    centres = data.rooms["k1"].grid.cell_centres[20:]
+    expected = 100 * np.mean(np.linalg.norm(centres - take.position[0], axis=1) < 0.4)
+    assert scores["SR@0.4m"] == pytest.approx(expected, abs=1e-4)
+    assert scores["RS"] == pytest.approx(50.0)
+
+
+def test_unlabelled_seconds_are_left_out_and_counted():
+    take = _take([100, -1, 100, -1])
+    data = _data([take])
+    scores = score_take(data, take, Prediction(_one_hot([100, 0, 0, 0])))
+    assert scores["SR@0.2m"] == 50.0 and scores["outside"] == 2 and scores["micro_n"] == 2
+    error = position_error_m(data, take, Prediction(_one_hot([100, 0, 0, 0])))
+    assert np.isnan(error[[1, 3]]).all() and error[0] == pytest.approx(0.05)
+
+
+def test_occupancy_never_counts_the_take_itself_and_prefers_the_room():
+    here = _take([100, 100], split="train", name="here")
+    there = _take([300] * 9, room="k2", split="train", name="there")
+    mine = _take([150], name="mine")
+    data = _data([here, there, mine])
+    assert lines.occupancy(data, mine).confidence[0].argmax() == 100
+    alone = _take([150], room="k3", name="alone")
+    assert lines.occupancy(_data([here, there, alone]), alone).confidence[0].argmax() == 300
+    assert lines.occupancy(data, here).confidence[0].argmax() == 300  # its own seconds don't count
+
+
+def test_the_action_oracle_knows_where_others_did_the_same():
+    other = _take([100, 100, 300, 300], name="other", split="train", action=[0, 0, 1, 1])
+    mine = _take([100, 300, 100], name="mine", action=[0, 1, -1])
+    found = lines.action_oracle(_data([other, mine]), mine).confidence.argmax(1)
+    assert found[0] == 100 and found[1] == 300
+
+
+def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading():
+    """A net that knows the velocity (read off the window) must give back the path."""
+    import torch
+
+    n, heading = 30, 0.7
+    velocity = np.stack([np.full(n, 0.5), np.linspace(-0.2, 0.3, n)], 1)  # in the gravity frame
+    c, s = np.cos(heading), np.sin(heading)
+    world = velocity @ np.array([[c, s], [-s, c]])
+    path = np.concatenate([[[1.0, 2.0]], [1.0, 2.0] + np.cumsum((world[1:] + world[:-1]) / 2, axis=0)])
+    windows = np.zeros((n, 6, 400), np.float32)
+    windows[:, :2, 0] = velocity
+    take = SimpleNamespace(windows=windows, position=path, heading=np.full(n, heading))
+    found = lines.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
+    assert np.abs(found - path).max() < 1e-5
+    assert np.nanmax(np.abs(lines.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
+
+
+def test_tables_average_takes_alike_and_pair_them():
+    takes = [_take([100] * 10, name="a", participant="p1"), _take([100] * 2, room="k2", name="b", participant="p2")]
+    data = _data(takes)
+    table = Table(data, ("test-seen",))
+    table.add("half", lambda t: Prediction(_one_hot([100] * len(t) if t.name == "a" else [399] * len(t))))
+    table.add("none", lambda t: Prediction(_one_hot([399] * len(t))))
+    assert table.interval("half", "test-seen", "SR@0.2m").mean == 50.0
+    assert table.micro().set_index("method").loc["half", "SR@0.2m"] == pytest.approx(100 * 10 / 12)
+    assert table.difference("half", "none", "test-seen", "SR@0.2m").mean == 50.0
+    assert table.interval("half", "test-seen", "top1") is None
+    line = gate(table, "half", "none", "test-seen", "SR@0.2m", 2.0)
+    assert line["mean holds"] and not line["holds"]  # two takes can't clear an interval
+
+
+def test_error_over_time_bins_by_elapsed_seconds():
+    take = _take([100] * 60, name="a")
+    data = _data([take])
+    cells = np.array([100] * 30 + [110] * 30)
+    frame = error_over_time(data, [take], lambda t: Prediction(_one_hot(cells)), bin_s=30.0)
+    assert frame.minute.tolist() == [0.25, 0.75]
+    assert frame.error_m.tolist() == pytest.approx([0.05, 1.95])
+
+
+def test_a_quarter_turn_of_the_map_moves_cells_as_it_moves_places():
+    from eailkit.sequence_data import quarter_turns
+
+    centres = MapGrid(np.zeros(2), 4.0, 0.0).cell_centres
+    for count in range(4):
+        before = quarter_turns(count)
+        angle = {0: 0, 1: -1, 2: 2, 3: 1}[count] * np.pi / 2  # rows run along +y, so rot90 turns clockwise on the map
+        c, s = np.cos(angle), np.sin(angle)
+        turned = centres[before] @ np.array([[c, s], [-s, c]])
+        assert np.allclose(turned, centres)
+        assert sorted(before) == list(range(400))

@@ -1,0 +1,223 @@
+"""The square on the map and its local clouds: labels, rows against columns, estimation, column contents."""
+
+import time
+
+import numpy as np
+import pytest
+from fake_dataset import room_cloud
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eailkit.errors import MapError
+from eailkit.mapgrid import COLUMN_M, MapGrid, estimate_grid, free_cells, local_clouds
+from eailkit.recording import PointMap
+
+coordinates = st.floats(-50, 50)
+grids = st.builds(
+    lambda x, y, side, n: MapGrid(np.array([x, y]), side, 0.0, n),
+    coordinates,
+    coordinates,
+    st.floats(0.5, 12),
+    st.integers(2, 25),
+)
+
+
+def l_shaped_room(yaw: float, shift, seed: int = 0):
+    """Points of an L: a 4 m x 1.6 m arm along x and a 1.4 m x 3 m arm along y, turned by yaw; corners, points."""
+    rng = np.random.default_rng(seed)
+    corners = np.array([[0, 0], [4, 0], [4, 1.6], [1.4, 1.6], [1.4, 3.0], [0, 3.0]], dtype=float)
+    walls = []
+    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        n = int(1500 * np.linalg.norm(b - a) / 4)
+        walls.append(np.column_stack([a + rng.random((n, 1)) * (b - a), rng.uniform(0, 2.3, n)]))
+    floor = rng.uniform([0, 0], [4, 3], (5000, 2))
+    floor = floor[(floor[:, 1] < 1.6) | (floor[:, 0] < 1.4)]
+    points = np.concatenate([*walls, np.column_stack([floor, rng.normal(0, 0.01, len(floor))])])
+    c, s = np.cos(yaw), np.sin(yaw)
+    R = np.array([[c, -s], [s, c]])
+    points[:, :2] = points[:, :2] @ R.T + shift
+    return corners @ R.T + shift, points, R
+
+
+@given(grids)
+@settings(max_examples=50, deadline=None)
+def test_cell_of_cell_centres_is_the_identity(grid):
+    assert (grid.cell_of(grid.cell_centres) == np.arange(grid.n**2)).all()
+    assert (grid.label(grid.cell_centres) == np.arange(grid.n**2)).all()
+
+
+@given(grids, coordinates, coordinates)
+@settings(max_examples=200, deadline=None)
+def test_cell_of_is_the_nearest_centre(grid, x, y):
+    distance = np.linalg.norm(grid.cell_centres - (x, y), axis=1)
+    assert distance[grid.cell_of(np.array([x, y]))] == pytest.approx(distance.min(), abs=1e-6)
+
+
+@given(grids, st.floats(0, 2 * np.pi), st.floats(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_label_is_missing_only_beyond_one_pitch(grid, angle, pitches):
+    """Walk straight away from the square's border: the label ends after one pitch and not before."""
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    border = np.clip(direction * grid.side_m, -grid.side_m / 2, grid.side_m / 2)
+    outwards = direction * grid.side_m - border
+    outwards /= max(np.linalg.norm(outwards), 1e-12)
+    xy = grid.centre_xy_m + border + outwards * pitches * grid.pitch_m
+    if abs(pitches - 1) > 1e-6:
+        assert (grid.label(xy) == -1) == (pitches > 1)
+    if pitches <= 0.999:
+        assert grid.label(xy) == grid.cell_of(xy)
+
+
+def test_label_of_unknown_position_is_missing_and_cell_of_refuses_it():
+    grid = MapGrid(np.zeros(2), 2.0, 0.0)
+    assert grid.label(np.array([[np.nan, 0.0], [0.0, 0.0]])).tolist() == [-1, 210]
+    with pytest.raises(MapError, match="NaN"):
+        grid.cell_of(np.array([np.nan, 0.0]))
+
+
+def test_rows_run_along_world_y_and_columns_along_x():
+    grid = MapGrid(np.array([10.0, -3.0]), 4.0, 0.0)
+    assert grid.cell_of(np.array([8.1, -4.9])) == 0
+    assert grid.cell_of(np.array([11.9, -4.9])) == 19  # far along x: last column of the first row
+    assert grid.cell_of(np.array([8.1, -1.1])) == 380  # far along y: first column of the last row
+    np.testing.assert_allclose(grid.cell_centres[1] - grid.cell_centres[0], [0.2, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.5, 2.2, -1.1])
+def test_l_shaped_turned_room_keeps_rows_and_columns_apart(yaw):
+    """A lone post must be in the cloud of the cell where it stands, and not in the transposed cell's."""
+    shift = np.array([3.0, -7.0])
+    _, points, R = l_shaped_room(yaw, shift)
+    post_xy = np.array([3.3, 0.7]) @ R.T + shift
+    rng = np.random.default_rng(1)
+    post = np.column_stack([post_xy + rng.normal(0, 0.01, (300, 2)), rng.uniform(2.5, 3.2, 300)])  # above all walls
+    grid = estimate_grid(PointMap(points))
+    clouds = local_clouds(np.concatenate([points, post]), grid, points_per_cell=2048)
+    has_post = (clouds.points[..., 2] > 2.45).any(axis=1) & clouds.valid.any(axis=1)
+    near = (np.abs(grid.cell_centres - post_xy) < COLUMN_M / 2 - 0.05).all(axis=1)
+    far = (np.abs(grid.cell_centres - post_xy) > COLUMN_M / 2 + 0.05).any(axis=1)
+    assert has_post[near].all() and not has_post[far].any()
+    cell = int(grid.cell_of(post_xy))
+    transposed = (cell % 20) * 20 + cell // 20
+    assert has_post[cell] and (abs(cell // 20 - cell % 20) < 6 or not has_post[transposed])
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.7, 1.9])
+def test_grid_covers_the_standing_floor_of_an_l_shaped_room(yaw):
+    corners, points, R = l_shaped_room(yaw, np.array([-2.0, 5.0]))
+    rng = np.random.default_rng(5)
+    outliers = rng.uniform(-2000, 2000, (200, 3))
+    grid = estimate_grid(PointMap(np.concatenate([points, outliers])))
+    stand = rng.uniform([0.25, 0.25], [3.75, 2.75], (4000, 2))
+    stand = stand[(stand[:, 1] < 1.35) | (stand[:, 0] < 1.15)] @ R.T + (-2.0, 5.0)
+    inside = (np.abs(stand - grid.centre_xy_m) <= grid.side_m / 2).all(axis=1)
+    assert inside.mean() >= 0.98
+    assert grid.side_m <= np.ptp(corners, axis=0).max() + 0.15
+    assert grid.floor_z_m == pytest.approx(0.0, abs=0.03)
+    free = free_cells(points, grid)
+    assert free[grid.cell_of(stand)].mean() > 0.85
+    notch = np.array([3.0, 2.4]) @ R.T + (-2.0, 5.0)  # outside the L, inside its bounding box
+    if (np.abs(notch - grid.centre_xy_m) < grid.side_m / 2).all():
+        assert not free[grid.cell_of(notch)]
+
+
+def test_grid_does_not_depend_on_outliers_or_order():
+    points, inverse, distance = room_cloud(0)
+    grid = estimate_grid(PointMap(points, inverse, distance))
+    clean = estimate_grid(PointMap(points[:-40][::-1]))
+    assert grid.side_m == pytest.approx(clean.side_m, abs=0.11)
+    np.testing.assert_allclose(grid.centre_xy_m, clean.centre_xy_m, atol=0.06)
+    assert grid.floor_z_m == pytest.approx(-1.5, abs=0.03)
+
+
+def test_furniture_is_not_free_floor():
+    points, *_ = room_cloud(0, yaw=0.0, centre=(0.0, 0.0))
+    grid = MapGrid(np.zeros(2), 3.0, -1.5)
+    free = free_cells(points, grid)
+    assert not free[grid.cell_of(np.array([0.0, 1.35]))]  # the back of the counter
+    assert free[grid.cell_of(np.array([0.0, -0.2]))]  # the middle of the floor
+    assert free[grid.cell_of(np.array([0.0, 0.93]))]  # its front edge, over which heads lean
+
+
+def test_area_overrides_the_square_and_must_be_positive():
+    points = PointMap(room_cloud(0)[0])
+    grid = estimate_grid(points, area=(1.0, 2.0, 3.5))
+    assert (*grid.centre_xy_m, grid.side_m) == (1.0, 2.0, 3.5)
+    assert grid.floor_z_m == pytest.approx(-1.5, abs=0.03)
+    with pytest.raises(MapError, match="side"):
+        estimate_grid(points, area=(0, 0, -1))
+
+
+def test_a_map_that_is_no_room_is_refused_in_one_sentence():
+    rng = np.random.default_rng(0)
+    with pytest.raises(MapError, match="500 or more"):
+        estimate_grid(PointMap(rng.normal(size=(100, 3))))
+    wall = np.column_stack([rng.uniform(0, 3, 3000), rng.normal(0, 0.01, 3000), rng.uniform(0, 2, 3000)])
+    with pytest.raises(MapError, match="floor to stand on"):
+        estimate_grid(PointMap(wall))
+
+
+def test_local_clouds_equal_a_naive_loop():
+    points, *_ = room_cloud(2)
+    grid = estimate_grid(PointMap(points))
+    clouds = local_clouds(points, grid, points_per_cell=256)
+    height = points[:, 2] - grid.floor_z_m
+    for cell in range(0, 400, 7):
+        centre = grid.cell_centres[cell]
+        column = (np.abs(points[:, :2] - centre) <= COLUMN_M / 2).all(axis=1) & (height >= -0.3) & (height <= 3.5)
+        expected = np.column_stack([points[column, :2] - centre, height[column]]).astype(np.float32)
+        assert abs(clouds.count[cell] - len(expected)) <= 1  # a point on the edge may fall either way
+        assert clouds.empty[cell] == (clouds.count[cell] < 32)
+        found = clouds.points[cell][clouds.valid[cell]]
+        assert len(found) == min(clouds.count[cell], 256)
+        assert len(np.unique(found, axis=0)) == len(found)
+        assert all((np.abs(expected - p).max(axis=1) < 1e-5).any() for p in found[:20])
+
+
+def test_few_points_repeat_and_are_marked():
+    grid = MapGrid(np.zeros(2), 0.2, 0.0, n=1)
+    points = np.column_stack([np.linspace(-0.4, 0.4, 40), np.zeros(40), np.ones(40)])
+    clouds = local_clouds(points, grid, points_per_cell=100)
+    assert clouds.valid.sum() == 40 and not clouds.empty[0]
+    assert set(map(tuple, clouds.points[0, 40:])) <= set(map(tuple, clouds.points[0, :40]))
+    few = local_clouds(points[:31], grid, points_per_cell=100)
+    assert few.empty[0] and few.valid.sum() == 31
+    none = local_clouds(points + 100, grid, points_per_cell=100)
+    assert none.empty[0] and not none.valid.any() and (none.points == 0).all()
+
+
+def test_local_clouds_do_not_depend_on_the_order_of_points_but_on_the_seed():
+    points, *_ = room_cloud(4)
+    grid = estimate_grid(PointMap(points))
+    first = local_clouds(points, grid, points_per_cell=64, seed=1)
+    shuffled = local_clouds(np.random.default_rng(0).permutation(points), grid, points_per_cell=64, seed=1)
+    other = local_clouds(points, grid, points_per_cell=64, seed=2)
+    np.testing.assert_array_equal(first.points, shuffled.points)
+    assert (first.points != other.points).any()
+
+
+def test_local_clouds_of_a_large_map_are_fast():
+    points, *_ = room_cloud(0)
+    many = np.concatenate(
+        [points[:-40] + np.random.default_rng(i).normal(0, 0.01, (len(points) - 40, 3)) for i in range(4)]
+    )
+    grid = estimate_grid(PointMap(many))
+    start = time.perf_counter()
+    local_clouds(many, grid, points_per_cell=512)
+    assert len(many) > 60_000 and time.perf_counter() - start < 1.5  # 0.1 s seen; room for a busy machine
+
+
+def test_synthetic_rooms_are_covered_tightly():
+    """The square from the scan alone against the true floor of generated rooms (design section 3)."""
+    room_module = pytest.importorskip("eailkit.synthkitchen.room")
+    scan_module = pytest.importorskip("eailkit.synthkitchen.scan")
+    ratio, covered = [], []
+    for seed in range(4):
+        room = room_module.generate_room(seed)
+        grid = estimate_grid(scan_module.scan_room(room, seed))
+        iy, ix = np.nonzero(room.free)
+        xy = room.free_origin_xy_m + (np.stack([ix, iy], axis=1) + 0.5) * room.free_pitch_m
+        ratio.append(grid.side_m / (np.ptp(xy, axis=0).max() + room.free_pitch_m))
+        covered.append((grid.label(xy) >= 0).mean())
+    assert min(covered) >= 0.97 and np.mean(covered) >= 0.98
+    assert np.median(ratio) < 1.2 and max(ratio) < 1.4

@@ -1,0 +1,240 @@
+"""PointNet++: farthest points, ball query, and the encoder against naive loops and a plain Conv2d version."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from eailkit.encoders.neighbours import Neighbours, ball_query, farthest_points
+from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig
+from eailkit.errors import CheckpointError, ConfigError
+
+
+def clouds(batch: int, n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.random((batch, n, 3)) * [1.0, 1.0, 2.5] - [0.5, 0.5, 0.0]).astype(np.float32)
+
+
+def naive_farthest(points: np.ndarray, n_centres: int) -> list[int]:
+    chosen = [0]
+    nearest = np.full(len(points), np.inf, np.float32)
+    while len(chosen) < n_centres:
+        d = points - points[chosen[-1]]
+        nearest = np.minimum(nearest, (d[:, 0] * d[:, 0] + d[:, 1] * d[:, 1]) + d[:, 2] * d[:, 2])
+        chosen.append(int(np.argmax(nearest)))
+    return chosen
+
+
+def naive_ball(points: np.ndarray, centre: int, radius: float, n_samples: int) -> list[int]:
+    d = points - points[centre]
+    inside = (d[:, 0] * d[:, 0] + d[:, 1] * d[:, 1]) + d[:, 2] * d[:, 2] <= np.float32(radius) * np.float32(radius)
+    found = list(np.flatnonzero(inside)[:n_samples])
+    return found + [found[0]] * (n_samples - len(found))
+
+
+@pytest.mark.parametrize("n", [37, 256, 700])
+def test_grouping_equals_naive_loop(n):
+    points = clouds(2, n, seed=n)
+    centres = farthest_points(points, 33)
+    groups = ball_query(points, centres, 0.3, 9)
+    for b in range(2):
+        assert centres[b].tolist() == naive_farthest(points[b], 33)
+        for s in range(33):
+            assert groups[b, s].tolist() == naive_ball(points[b], centres[b, s], 0.3, 9)
+
+
+def test_ties_go_to_the_lowest_index_and_exhausted_clouds_repeat_the_first():
+    square = np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]]], np.float32)
+    assert farthest_points(square, 7)[0].tolist() == [0, 3, 1, 2, 0, 0, 0]
+    assert ball_query(square, np.array([[1]]), 0.1, 4)[0, 0].tolist() == [1, 4, 1, 1]
+
+
+def test_ball_holds_its_border():
+    line = np.array([[[0, 0, 0], [0.5, 0, 0], [1, 0, 0]]], np.float32)
+    assert ball_query(line, np.array([[0]]), 0.5, 3)[0, 0].tolist() == [0, 1, 0]
+
+
+def test_indices_need_32_bits_in_large_clouds():
+    assert farthest_points(clouds(1, 300), 4).dtype == np.int16
+    big = clouds(1, 40_000)
+    centres = farthest_points(big, 4)
+    assert centres.dtype == np.int32 and (centres >= 0).all()
+
+
+@pytest.mark.parametrize("points", [np.zeros((3, 3), np.float32), np.full((1, 4, 3), np.nan, np.float32)])
+def test_bad_clouds_are_refused(points):
+    with pytest.raises(ValueError, match="points: found"):
+        farthest_points(points, 2)
+
+
+@pytest.mark.parametrize(("variant", "count"), [("ssg", 807_744), ("msg", 1_079_424)])
+def test_parameter_counts_of_the_paper(variant, count):
+    assert sum(p.numel() for p in PointNet2(variant).parameters()) == count
+
+
+def test_configs_agree_with_variants():
+    paper, quick = PointNet2.from_config(POINTS_PAPER), PointNet2.from_config(POINTS_QUICK)
+    assert paper.embed_dim == 512 and quick.embed_dim == 128
+    assert paper.state_dict().keys() == PointNet2("ssg", embed_dim=512).state_dict().keys()
+
+
+def small(embed_dim: int | None = None) -> PointNet2:
+    """Two levels and two radii, as MSG, with few channels."""
+    levels = PointNet2("msg").config.levels
+    shrink = [type(level)(24 // 2**i, (0.3, 0.6), (8, 12), ((8, 16), (8, 8, 12))) for i, level in enumerate(levels)]
+    return PointNet2(config=PointsConfig(tuple(shrink), (16, 32), embed_dim))
+
+
+def conv_version(net: PointNet2, points: torch.Tensor, near: Neighbours) -> torch.Tensor:
+    """The same net as 1x1 Conv2d and BatchNorm2d over grouped, concatenated inputs, the textbook way."""
+
+    def mlp(shared, grouped):  # (B, C, S, K)
+        for linear, norm in zip(shared.linears, shared.norms, strict=True):
+            conv = nn.Conv2d(linear.in_features, linear.out_features, 1)
+            conv.weight, conv.bias = nn.Parameter(linear.weight.detach()[:, :, None, None]), nn.Parameter(linear.bias)
+            bn = nn.BatchNorm2d(linear.out_features)
+            bn.load_state_dict(norm.state_dict())
+            bn.train(net.training)
+            grouped = torch.relu(bn(conv(grouped)))
+        return grouped.amax(dim=-1)  # (B, C, S)
+
+    xyz, features = points, None
+    for level, centres, groups in zip(net.levels, near.centres, near.groups, strict=True):
+        rows = torch.arange(len(points))[:, None]
+        centre = xyz[rows, centres.long()]
+        out = []
+        for shared, group in zip(level, groups, strict=True):
+            g = group.long()
+            grouped = xyz[rows[..., None], g] - centre[:, :, None]
+            if features is not None:
+                grouped = torch.cat([grouped, features[rows[..., None], g]], dim=-1)
+            out.append(mlp(shared, grouped.permute(0, 3, 1, 2)))
+        xyz, features = centre, torch.cat(out, dim=1).transpose(1, 2)
+    grouped = torch.cat([xyz, features], dim=-1)[:, None].permute(0, 3, 1, 2)
+    return mlp(net.everything, grouped)[:, :, 0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_net_equals_conv_version(training):
+    torch.manual_seed(0)
+    net, points = small(), torch.from_numpy(clouds(3, 90))
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d):  # weights of both signs: the maximum must then take the smallest
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.normal_(module.running_mean, 0.0, 0.1)
+    net.train(training)
+    near = net.neighbours(points)
+    expected = conv_version(net, points, near)
+    with torch.set_grad_enabled(training):
+        found = net(points, near)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-4)
+
+
+def test_gradients_equal_those_of_plain_operations():
+    torch.manual_seed(0)
+    net = PointNet2(config=PointsConfig(PointNet2("quick").config.levels[:0], (6, 5))).double()
+    shared = net.everything
+    nn.init.normal_(shared.norms[-1].weight)
+    x = torch.randn(7, 4, 5, dtype=torch.double, requires_grad=True)
+    norm = shared.norms[-1]
+
+    def plain(x, weight, bias):
+        rows = x.reshape(-1, 5)
+        y = (rows - rows.mean(0)) / (rows.var(0, unbiased=False) + norm.eps).sqrt() * weight + bias
+        return y.view(7, 4, 5).amax(dim=1)
+
+    grad = torch.randn(7, 5, dtype=torch.double)
+    expected = torch.autograd.grad(plain(x, norm.weight, norm.bias), (x, norm.weight, norm.bias), grad)
+    found = torch.autograd.grad(norm.maximum(x), (x, norm.weight, norm.bias), grad)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_tied_winners_share_the_gradient():
+    norm = PointNet2("quick").levels[0][0].norms[-1].train()
+    x = torch.randn(3, 1, 64).repeat(1, 4, 1).requires_grad_()
+    norm.maximum(x).square().sum().backward()
+    torch.testing.assert_close(x.grad, x.grad[:, :1].expand_as(x))
+
+
+def test_running_statistics_follow_batch_norm():
+    torch.manual_seed(0)
+    ours, plain = PointNet2("quick").levels[0][0].norms[-1].train(), nn.BatchNorm1d(64).train()
+    x = torch.randn(6, 8, 64) * 2 + 1
+    ours.maximum(x), plain(x.view(-1, 64))
+    torch.testing.assert_close(ours.running_mean, plain.running_mean)
+    torch.testing.assert_close(ours.running_var, plain.running_var)
+    assert ours.num_batches_tracked == 1
+
+
+def test_eval_is_deterministic_and_neighbours_can_be_stored_and_indexed():
+    net, points = PointNet2("quick", embed_dim=16).eval(), torch.from_numpy(clouds(6, 64))
+    with torch.no_grad():
+        whole = net(points)
+        assert torch.equal(whole, net(points))
+        stored = Neighbours.from_arrays(net.neighbours(points).arrays())
+        pick = torch.tensor([4, 1])
+        torch.testing.assert_close(net(points[pick], stored[pick]), whole[pick])
+        torch.testing.assert_close(net(points, Neighbours.cat([stored[:2], stored[2:]])), whole)
+    assert stored.groups[0][0].dtype == torch.int16
+
+
+def test_chunks_change_nothing():
+    net, points = small().eval(), torch.from_numpy(clouds(5, 50))
+    with torch.no_grad():
+        whole = net(points)
+        for module in net.modules():
+            if hasattr(module, "chunk_rows"):
+                module.chunk_rows = 16
+        torch.testing.assert_close(net(points), whole)
+    torch.testing.assert_close(net(points).detach(), whole)
+
+
+def test_repeated_points_are_harmless_in_eval():
+    net = PointNet2("quick").eval()
+    few = torch.from_numpy(clouds(2, 60))
+    filled = torch.cat([few, few, few[:, :8]], dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(net(filled), net(few))
+
+
+def test_learns_to_tell_heights_apart():
+    torch.manual_seed(0)
+    points = torch.from_numpy(clouds(32, 96))
+    label = torch.arange(32) % 2
+    points[label == 1, :, 2] *= 0.4
+    net, head = PointNet2("quick", embed_dim=8).train(), nn.Linear(8, 2)
+    near = net.neighbours(points)
+    optimiser = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=3e-3)
+    for _ in range(25):
+        loss = nn.functional.cross_entropy(head(net(points, near)), label)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.1
+
+
+def test_bfloat16_keeps_coordinates_exact():
+    torch.manual_seed(0)
+    net, points = PointNet2("quick").train(), torch.from_numpy(clouds(8, 128))
+    exact = net(points)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = net(points)
+    assert rough.dtype == torch.bfloat16
+    assert (rough.float() - exact).norm() / exact.norm() < 0.03
+    assert net.levels[0][0].norms[0].running_mean.dtype == torch.float32
+
+
+def test_wrong_input_says_what_to_do():
+    net = PointNet2("quick")
+    with pytest.raises(ConfigError, match="48 centres"):
+        net(torch.zeros(1, 30, 3))
+    with pytest.raises(ConfigError, match="expected one of ssg, msg, quick"):
+        PointNet2("huge")
+    with pytest.raises(ValueError, match="found 2 clouds for 3"):
+        points = torch.from_numpy(clouds(3, 64))
+        net(points, net.neighbours(points)[:2])
+    with pytest.raises(CheckpointError, match="centres_0"):
+        Neighbours.from_arrays({"a": np.zeros(1)})

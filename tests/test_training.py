@@ -1,0 +1,140 @@
+"""The training loop: resuming is exact, files survive a kill, wrong checkpoints are refused in one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from eailkit.errors import CheckpointError, OutputError
+from eailkit.files import check_writable, write_beside
+from eailkit.training import TrainConfig, fit, learning_rate_at, load_weights, parameter_groups, save_weights
+
+CONFIG = TrainConfig(steps=12, warmup_steps=3, checkpoint_every=4, seed=5, device="cpu")
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
+
+
+def _batch(rng: np.random.Generator, step: int) -> dict:
+    x = torch.from_numpy(rng.normal(size=(8, 6)).astype(np.float32))
+    return {"x": x, "y": x.sum(1, keepdim=True)}
+
+
+def _loss(model: nn.Module, batch: dict) -> dict:
+    return {"total": nn.functional.mse_loss(model(batch["x"]), batch["y"])}
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 8])
+def test_a_run_that_was_stopped_and_resumed_gives_the_losses_and_weights_of_one_that_was_not(tmp_path, stop_at):
+    whole, parts = _model(), _model()
+    expected = fit(whole, _batch, _loss, CONFIG, progress=False).column("total")
+    fit(parts, _batch, _loss, CONFIG, out_dir=tmp_path, progress=False, stop_at=stop_at)
+    fresh = _model()  # a new process knows nothing but the files
+    found = fit(fresh, _batch, _loss, CONFIG, out_dir=tmp_path, progress=False).column("total")
+    np.testing.assert_array_equal(found, expected)
+    for a, b in zip(whole.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_exception_in_the_middle_keeps_the_steps_before_it(tmp_path):
+    def broken(model, batch):
+        if broken.calls == 6:
+            raise KeyboardInterrupt
+        broken.calls += 1
+        return _loss(model, batch)
+
+    broken.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        fit(_model(), _batch, broken, CONFIG, out_dir=tmp_path, progress=False)
+    expected = fit(_model(), _batch, _loss, CONFIG, progress=False).column("total")
+    found = fit(_model(), _batch, _loss, CONFIG, out_dir=tmp_path, progress=False)
+    np.testing.assert_array_equal(found.column("total"), expected)
+
+
+def test_a_finished_run_is_found_again_and_not_trained_further(tmp_path):
+    model = _model()
+    fit(model, _batch, _loss, CONFIG, out_dir=tmp_path, progress=False)
+    again = _model()
+    history = fit(
+        again, lambda *_: pytest.fail("a finished run drew a batch"), _loss, CONFIG, out_dir=tmp_path, progress=False
+    )
+    assert len(history.steps) == 12
+    assert torch.equal(model[0].weight, again[0].weight)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_a_nan_loss_stops_the_run_and_the_last_good_weights_stay(tmp_path):
+    def poisoned(model, batch):
+        loss = _loss(model, batch)["total"]
+        poisoned.calls += 1
+        return {"total": loss * (float("nan") if poisoned.calls > 5 else 1.0)}
+
+    poisoned.calls = 0
+    with pytest.raises(FloatingPointError, match="step 5"):
+        fit(_model(), _batch, poisoned, CONFIG, out_dir=tmp_path, progress=False)
+    state = load_file(tmp_path / "model.resume.safetensors")
+    assert all(torch.isfinite(v).all() for v in state.values())
+
+
+def test_a_run_of_other_settings_or_another_context_is_refused(tmp_path):
+    fit(_model(), _batch, _loss, CONFIG, out_dir=tmp_path, progress=False, context="data A")
+    with pytest.raises(CheckpointError, match="another configuration"):
+        fit(_model(), _batch, _loss, CONFIG, out_dir=tmp_path, progress=False, context="data B")
+
+
+def test_truncated_missing_and_foreign_weights_are_each_one_sentence(tmp_path):
+    path = save_weights(_model(), tmp_path / "w.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_weights(_model(), path)
+    with pytest.raises(CheckpointError, match="found no file"):
+        load_weights(_model(), tmp_path / "nowhere.safetensors")
+    save_file({"other": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="another model"):
+        load_weights(_model(), path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+
+    def fails(beside: str) -> None:
+        Path(beside).write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_beside(path, fails)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_schedule_warms_up_peaks_and_ends_near_zero():
+    rates = [learning_rate_at(i, CONFIG) for i in range(12)]
+    assert rates[0] == pytest.approx(1e-3 / 3)
+    assert max(rates) == rates[2] == rates[3] == pytest.approx(1e-3)
+    assert all(a >= b for a, b in zip(rates[3:], rates[4:], strict=False))
+    assert rates[-1] < 1e-4
+
+
+def test_weight_decay_spares_biases_norms_and_temperatures():
+    decayed, spared = parameter_groups(_model(), 0.1)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(16, 6), (1, 16)]
+    assert spared["weight_decay"] == 0.0 and all(p.ndim < 2 for p in spared["params"])
+
+
+def test_a_target_that_can_not_be_written_is_found_out_before_the_work(tmp_path):
+    kept = tmp_path / "kept.csv"
+    kept.write_text("old")
+    check_writable(kept)
+    check_writable(tmp_path / "new" / "folder" / "file.csv")
+    assert kept.read_text() == "old"
+    with pytest.raises(OutputError, match="found a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(OutputError, match="can't be written"):
+        check_writable(kept / "below_a_file.csv")
