@@ -97,10 +97,13 @@ def _papermill(path: Path, executed: Path, values: Mapping[str, Any], raised: li
     """Papermill in this thread, not in the main one, where nbclient would take Ctrl-C for itself and go on."""
     import papermill
 
+    from eailkit.notebook_engine import register
+
     try:
         papermill.execute_notebook(
             str(path.resolve()),
             str(executed),
+            engine_name=register(),
             parameters=dict(values),
             kernel_name=KERNEL,
             language="python",

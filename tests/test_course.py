@@ -146,6 +146,19 @@ def test_a_kernel_that_dies_is_a_failed_notebook_and_the_next_one_runs(tmp_path)
     assert "died" in run.notebooks[0].error.lower()
 
 
+@pytest.mark.timeout(180)
+def test_output_widgets_dont_hang_the_run_on_a_busy_machine(tmp_path):
+    writes = "with out:\n    print(k)\nk += 1"
+    write_notebook(tmp_path / "00_out.ipynb", "import ipywidgets\nout, k = ipywidgets.Output(), 0\nout", *[writes] * 60)
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 2)]
+    try:
+        run = run_course(tmp_path, tmp_path / "run", say=lambda text: None)
+    finally:
+        for burner in burners:
+            burner.kill()
+    assert run.ok and "\n".join(map(str, range(60))) in (run.folder / "00_out.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_ctrl_c_leaves_a_report_of_what_ran_and_no_kernel(tmp_path):
     write_notebook(tmp_path / "00_quick.ipynb", "print('done')")

@@ -46,7 +46,7 @@ FLOORS = [
     {"preprocess", "mapgrid", "datasets", "synthkitchen", "plots", "cache"},
     {"stage1", "sequence_data", "primus", "baselines", "pretrain_towers"},
     {"stage2", "sequences", "evaluation", "localize", "pipeline"},
-    {"notebook_html", "notebook_run", "report", "doctor", "course", "widgets"},
+    {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]
 
