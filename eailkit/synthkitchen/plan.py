@@ -6,6 +6,7 @@ The plan knows the room. `TakePlan.motion_plan` strips it down to the numbers th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,19 +75,31 @@ class TakePlan:
         return MotionPlan(self.duration_s, stances, self.path_t_s, self.path_xy_m, self.path_yaw_rad)
 
 
-def plan_take(room: Room, person: Person, minutes: float, seed: int, *, paths: FloorPaths | None = None) -> TakePlan:
+def plan_take(
+    room: Room,
+    person: Person,
+    minutes: float,
+    seed: int,
+    *,
+    paths: FloorPaths | None = None,
+    steps: Sequence[str] | None = None,
+) -> TakePlan:
     """What a person does in a room for so many minutes; the same for the same arguments.
 
     Args:
         paths: shortest paths of the room, shared between its takes for speed.
+        steps: names of actions to do in this order, over and over, instead of a recipe.
 
     Raises:
-        ConfigError: minutes isn't positive.
+        ConfigError: minutes isn't positive, a step is no action, or the room has a place for none of them.
     """
     if not minutes > 0:
         raise ConfigError(f"minutes: found {minutes:g}; expected a positive take length; give for example 5.")
+    unknown = [name for name in steps or () if name not in ACTION_INDEX]
+    if unknown:
+        raise ConfigError(f"steps: found '{unknown[0]}'; expected names of actions; see ACTION_NAMES.")
     paths = paths or FloorPaths(room.free, room.free_origin_xy_m, room.free_pitch_m)
-    return _Planner(room, person, paths, 60.0 * minutes, np.random.default_rng([seed, 0x9147])).run()
+    return _Planner(room, person, paths, 60.0 * minutes, np.random.default_rng([seed, 0x9147])).run(steps)
 
 
 class _Planner:
@@ -102,13 +115,22 @@ class _Planner:
         self.segments: list[Segment] = []
         self.path: list[tuple[float, float, float, float]] = [(0.0, *self.xy, self.yaw)]
 
-    def run(self) -> TakePlan:
-        """Steps of a recipe, one after the other, until the time is filled."""
-        steps, recipe = draw_steps(self.person, self.rng, at_least=int(self.duration_s / 5.0) + 12)
-        turn = 0
+    def run(self, steps: Sequence[str] | None = None) -> TakePlan:
+        """Given steps, or those of a recipe, one after the other, until the time is filled."""
+        recipe = "as told"
+        if steps is None:
+            steps, recipe = draw_steps(self.person, self.rng, at_least=int(self.duration_s / 5.0) + 12)
+        turn, lap_s = 0, self.t
         while self.t < self.duration_s:
             self._step(steps[turn % len(steps)])
             turn += 1
+            if turn % len(steps) == 0:
+                if self.t == lap_s:
+                    raise ConfigError(
+                        f"steps: found {', '.join(sorted(set(steps)))}; expected at least one that room "
+                        f"'{self.room.room_id}' has a place for; add 'wait', which happens anywhere."
+                    )
+                lap_s = self.t
         segments = [s for s in self.segments if s.start_s < self.duration_s - 0.05]
         segments[-1] = replace(segments[-1], end_s=self.duration_s)
         path = np.array(self.path)
