@@ -25,7 +25,7 @@ BMI160 = ImuModel(
     label="BMI160, right temple", nominal_rate_hz=800.0, rate_range_hz=(800.0, 800.0),
     lever_arm_head_m=(-0.05, -0.125, 0.0), R_head_sensor=np.eye(3),
     acc_noise=180e-6 * 9.80665, gyro_noise=np.deg2rad(0.007), acc_bandwidth_hz=40.5, gyro_bandwidth_hz=39.9,
-    acc_bias_mps2=0.040 * 9.80665 / 2, gyro_bias_radps=np.deg2rad(1.0), scale=0.01, misalignment_rad=0.01,
+    acc_bias_mps2=0.040 * 9.80665, gyro_bias_radps=np.deg2rad(1.0), scale=0.01, misalignment_rad=0.01,
     acc_range_mps2=16.0 * 9.80665,
 )  # fmt: skip
 ACC_QUANTUM, GYRO_QUANTUM = 9.80665e-3, np.deg2rad(1.0) / 16.4
@@ -60,7 +60,7 @@ def motion_of(activity: str, person: Person, room: Room, seed: int) -> HeadMotio
         stances, t = [], 1.0
         up = replace(ACTIONS[ACTION_INDEX["wait"]].profile, step_per_min=0.0, glance_per_min=4.0)
         while t < DURATION_S - 8.0:
-            down_s, up_s = rng.uniform(4.0, 6.0, 2)
+            down_s, up_s = rng.uniform(5.0, 7.0, 2)
             stances += [_stance(t, t + down_s, up, seated=True), _stance(t + down_s, t + down_s + up_s / 2.5, up)]
             t = stances[-1].end_s
     else:

@@ -46,7 +46,7 @@ class MotionProfile:
     fidget: float = 0.6
     scan_deg: float = 6.0
     glance_per_min: float = 5.0
-    glance_deg: float = 35.0
+    glance_deg: float = 24.0
     idle_per_min: float = 1.5
     impact_per_min: float = 3.0
     step_per_min: float = 4.0

@@ -31,6 +31,7 @@ class Person:
         tempo: speed of hands and transitions, 1 is average.
         vigour: strength of the shakes that hands send to the head, 1 is average.
         sway: size of postural sway, 1 is average.
+        rattle: how loosely the glasses sit, 1 is average.
         glasses_tilt_rad: how the glasses sit: pitch (down positive), roll.
         talkative, phone: how often they talk or look at a phone between steps, 1 is average.
     """
@@ -50,6 +51,7 @@ class Person:
     tempo: float
     vigour: float
     sway: float
+    rattle: float
     glasses_tilt_rad: tuple[float, float]
     talkative: float
     phone: float
@@ -60,6 +62,7 @@ def draw_person(seed: int) -> Person:
     rng = np.random.default_rng([seed, 0x9E05])
     height = float(np.clip(rng.normal(1.70, 0.095), 1.48, 1.98))
     spread = lambda sigma: float(np.exp(rng.normal(0.0, sigma)))  # noqa: E731
+    normal = lambda sigma: float(rng.normal(0.0, sigma))  # noqa: E731
     uniform = lambda low, high: float(rng.uniform(low, high))  # noqa: E731
     return Person(
         height_m=height,
@@ -67,9 +70,9 @@ def draw_person(seed: int) -> Person:
         cadence_hz=1.62 * np.sqrt(1.70 / height) * spread(0.05),
         bounce=spread(0.18),
         lateral=spread(0.25),
-        heel=spread(0.35),
-        harmonics=(uniform(0.05, 0.15), uniform(-np.pi, np.pi), uniform(0.02, 0.05), uniform(-np.pi, np.pi)),
-        asymmetry=float(rng.normal(0.0, 0.06)),
+        heel=spread(0.55),
+        harmonics=(uniform(0.06, 0.22), normal(1.0), uniform(0.02, 0.08), normal(1.0)),
+        asymmetry=float(rng.normal(0.0, 0.13)),
         handedness=1.0 if rng.random() < 0.9 else -1.0,
         squat=uniform(0.1, 0.8),
         gaze_share=float(np.clip(rng.normal(0.6, 0.1), 0.35, 0.85)),
@@ -77,6 +80,7 @@ def draw_person(seed: int) -> Person:
         tempo=spread(0.15),
         vigour=spread(0.35),
         sway=spread(0.3),
+        rattle=spread(1.0),
         glasses_tilt_rad=(float(rng.normal(0.05, 0.07)), float(rng.normal(0.0, 0.03))),
         talkative=spread(0.5),
         phone=spread(0.6),

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from eailkit.synthkitchen.person import Person
 
 # Shares of standing height: neck pivot, hip, shoulder and arm (shoulder to grip), from adult anthropometry.
-NECK, HIP, SHOULDER, ARM = 0.88, 0.53, 0.82, 0.40
-SEAT_M, SITTING_NECK = 0.45, 0.41  # seat height, and neck pivot above the seat as a share of height
-DEVICE_FROM_NECK_M = (0.10, 0.055, 0.085)  # glasses ahead of, left of and above the neck pivot
+NECK, HIP, SHOULDER, ARM = 0.91, 0.53, 0.82, 0.40
+SEAT_M, SITTING_NECK = 0.45, 0.435  # seat height, and neck pivot above the seat as a share of height
+DEVICE_FROM_NECK_M = (0.09, 0.055, 0.04)  # glasses ahead of, left of and above the neck pivot
 _COMFORT = 0.86  # share of the arm's length that one likes to work at
 _BALANCE = 0.35  # share of the trunk's forward movement that the hips take back
 

@@ -55,23 +55,30 @@ class Track:
 
 
 @cache
-def _band(low_hz: float, high_hz: float, rate_hz: float) -> tuple[np.ndarray, float]:
+def _band(low_hz: float, high_hz: float, rate_hz: float, order: int) -> tuple[np.ndarray, float]:
     low = signal.butter(2, low_hz, "highpass", fs=rate_hz, output="sos")
-    high = signal.butter(6, high_hz, "lowpass", fs=rate_hz, output="sos")
+    high = signal.butter(order, high_hz, "lowpass", fs=rate_hz, output="sos")
     sos = np.concatenate([low, high])
     _, response = signal.sosfreqz(sos, worN=1 << 15, fs=rate_hz)
     return sos, float(np.sqrt(np.mean(np.abs(response) ** 2)))
 
 
 def band_noise(
-    rng: np.random.Generator, n: int, rate_hz: float, low_hz: float, high_hz: float, *, channels: int = 1
+    rng: np.random.Generator,
+    n: int,
+    rate_hz: float,
+    low_hz: float,
+    high_hz: float,
+    *,
+    channels: int = 1,
+    order: int = 6,
 ) -> Float[np.ndarray, "channels n"]:
     """Gaussian noise of unit rms between two frequencies.
 
-    It falls by 12 dB per octave below and by 36 dB above: a displacement must fall faster than 1 / f^2
+    It falls by 12 dB per octave below and by 6 x order dB above: a displacement must fall faster than 1 / f^2
     for its acceleration to have a band at all.
     """
-    sos, gain = _band(low_hz, high_hz, rate_hz)
+    sos, gain = _band(low_hz, high_hz, rate_hz, order)
     lead = int(min(3.0 / low_hz, 20.0) * rate_hz)  # lets the filter forget its start
     white = rng.standard_normal((channels, n + lead))
     return signal.sosfilt(sos, white, axis=1)[:, lead:] / gain

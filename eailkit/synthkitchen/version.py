@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-SYNTHKITCHEN_VERSION = "1"
+SYNTHKITCHEN_VERSION = "2"
 
 
 def as_plain(value: Any) -> Any:
