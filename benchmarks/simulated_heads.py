@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.head_statistics import spectrum
 from benchmarks.real_heads import RATE_HZ, TRIM_S, HeadRecording
 from eailkit.synthkitchen.actions import ACTION_INDEX, ACTIONS
 from eailkit.synthkitchen.motion import head_motion
@@ -18,13 +19,13 @@ from eailkit.synthkitchen.motion_plan import MotionPlan, MotionProfile, Stance
 from eailkit.synthkitchen.person import Person, draw_person
 from eailkit.synthkitchen.plan import plan_take
 from eailkit.synthkitchen.room import Room, RoomConfig, generate_room
-from eailkit.synthkitchen.sensor import ImuModel, simulate_imu
-from eailkit.synthkitchen.spline import HeadMotion
+from eailkit.synthkitchen.sensor import ARIA_LEFT, ImuModel, simulate_imu
+from eailkit.synthkitchen.spline import KNOT_HZ, HeadMotion
 
 BMI160 = ImuModel(
     label="BMI160, right temple", nominal_rate_hz=800.0, rate_range_hz=(800.0, 800.0),
     lever_arm_head_m=(-0.05, -0.125, 0.0), R_head_sensor=np.eye(3),
-    acc_noise=180e-6 * 9.80665, gyro_noise=np.deg2rad(0.007), acc_bandwidth_hz=40.5, gyro_bandwidth_hz=39.9,
+    acc_noise=150e-6 * 9.80665, gyro_noise=np.deg2rad(0.005), acc_bandwidth_hz=40.5, gyro_bandwidth_hz=39.9,
     acc_bias_mps2=0.040 * 9.80665, gyro_bias_radps=np.deg2rad(1.0), scale=0.01, misalignment_rad=0.01,
     acc_range_mps2=16.0 * 9.80665,
 )  # fmt: skip
@@ -104,3 +105,28 @@ def simulate(activity: str, wearer: int, room: Room) -> HeadRecording:
     acc = np.rint(stream.acc_mps2[inside] / ACC_QUANTUM) * ACC_QUANTUM
     gyro = np.rint(stream.gyro_radps[inside] / GYRO_QUANTUM) * GYRO_QUANTUM
     return HeadRecording(f"simulated {wearer}", activity, acc, gyro, RATE_HZ)
+
+
+def aria_like_walk(wearer: int) -> HeadRecording:
+    """Eleven seconds of a walk through a hall at 800 Hz, through Aria's left IMU, device axes as the real one."""
+    person = draw_person(71_000 + wearer)
+    motion = head_motion(hall_walk(person, wearer), person, wearer)
+    stream = simulate_imu(motion, ARIA_LEFT, wearer)
+    inside = slice(int(10 * stream.rate_hz), int(21.3 * stream.rate_hz))
+    acc, gyro = stream.acc_mps2[inside].astype(float), stream.gyro_radps[inside].astype(float)
+    return HeadRecording(f"simulated {wearer}", "walking", acc, gyro, float(stream.rate_hz))
+
+
+def resting_noise(seconds: float = 60.0) -> dict[str, dict[str, float]]:
+    """White noise densities at 20 to 100 Hz of Aria's left IMU at rest, m/s2 and rad/s per root of Hz."""
+    knots = int(seconds * KNOT_HZ) + 1
+    stream = simulate_imu(HeadMotion(np.zeros((knots, 3)), np.zeros((knots, 3))), ARIA_LEFT, 5)
+    found = {}
+    for name, values, documented in (
+        ("acc", stream.acc_mps2, ARIA_LEFT.acc_noise),
+        ("gyro", stream.gyro_radps, ARIA_LEFT.gyro_noise),
+    ):
+        frequency, density = spectrum(values[:, 0].astype(float), stream.rate_hz)
+        floor = float(np.sqrt(np.median(density[(frequency > 20.0) & (frequency < 100.0)])))
+        found[name] = {"simulated": floor, "documented": documented}
+    return found

@@ -57,14 +57,12 @@ def windows(recordings: list[HeadRecording]) -> tuple[np.ndarray, np.ndarray, li
 def tell_apart(real: list[HeadRecording], simulated: list[HeadRecording], *, folds: int = 4) -> dict:
     """Cross-validated over wearers: AUC of both classifiers and the features that give the simulator away.
 
-    As many simulated wearers as real ones take part.
+    Both kinds weigh the same in training, however many wearers each has.
 
     Returns:
         auc: classifier -> area under the curve of the pooled held-out windows; gives_away: feature -> loss of AUC
         when it is shuffled (boosting), largest first; windows: how many of each kind.
     """
-    count = len({r.wearer for r in real})
-    simulated = [r for r in simulated if r.wearer in sorted({s.wearer for s in simulated})[:count]]
     (a, who_a, names), (b, who_b, _) = windows(real), windows(simulated)
     x, y, who = np.concatenate([a, b]), np.r_[np.zeros(len(a)), np.ones(len(b))], np.concatenate([who_a, who_b])
     fold = {w: k % folds for kind in (who_a, who_b) for k, w in enumerate(sorted(set(kind)))}

@@ -53,7 +53,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("walk", (), (3.0, 0.4), _p(reach=0.0, gaze=0.3, fidget=0.3, glance_per_min=9.0, step_per_min=12.0),
            ("C walks around the kitchen", "C walks to the {place}", "C moves across the room", "C walks")),
     Action("wait", (), (8.0, 0.7),
-           _p(reach=0.0, gaze=0.35, fidget=0.22, glance_per_min=10.0, glance_deg=45.0, idle_per_min=0.5,
+           _p(reach=0.0, gaze=0.35, fidget=0.22, glance_per_min=14.0, glance_deg=39.0, idle_per_min=0.5,
               impact_per_min=0.5, step_per_min=7.0, scan_deg=9.0),
            ("C stands and waits", "C waits by the {place}", "C stands in the kitchen", "C looks around")),
     Action("talk to someone", (), (10.0, 0.7),

@@ -49,8 +49,8 @@ def gait(
     moved = np.stack([size * forward, person.lateral * size * left, person.bounce * 0.0145 * size * bounce])
     turned = np.stack([
         0.042 * person.lateral * size * np.sin(0.5 * phase + 0.3),
-        -0.022 * person.bounce * size * np.cos(phase + 0.9),
-        0.018 * person.lateral * size * np.cos(0.5 * phase + 1.1),
+        -0.026 * person.bounce * size * np.cos(phase + 0.9),
+        0.022 * person.lateral * size * np.cos(0.5 * phase + 1.1),
     ])  # fmt: skip
     rattled = np.zeros_like(turned)
     _add_heel_strikes(person, moved, rattled, phase, relative, rate_hz, rng)
@@ -69,11 +69,11 @@ def _add_heel_strikes(person, moved, rattled, phase, relative, rate_hz, rng) -> 
     shock = person.heel * strength * np.exp(0.3 * draws[0])
     for axis, share, sign in ((2, 1.0, -1.0), (0, 0.14, 1.0), (1, 0.09, -1.0)):  # up, braked, to the side
         spread = np.exp(0.3 * draws[1 + axis])
-        add_transients(moved[axis], t_s + 0.010, sign * share * 1.1 * shock * spread, 8.0, 0.050, rate_hz)
-        add_transients(moved[axis], t_s, sign * share * 0.95 * shock * spread, 20.0, 0.032, rate_hz)
+        add_transients(moved[axis], t_s + 0.010, sign * share * 0.9 * shock * spread, 8.0, 0.050, rate_hz)
+        add_transients(moved[axis], t_s, sign * share * 0.9 * shock * spread, 17.0, 0.036, rate_hz)
     nod = shock * np.exp(0.2 * draws[1])
     add_transients(rattled[1], t_s + 0.015, 2.0 * nod, 8.0, 0.05, rate_hz)  # rad/s2
     for axis, share in ((0, 0.5), (1, 1.0), (2, 0.8)):  # the glasses rattle on nose and ears
         loose = share * person.rattle * shock * np.exp(0.3 * draws[3 - axis])
         add_transients(rattled[axis], t_s + 0.005, 3.0 * loose, 17.0, 0.03, rate_hz)
-        add_transients(rattled[axis], t_s + 0.002, 4.5 * loose, 30.0, 0.015, rate_hz)
+        add_transients(rattled[axis], t_s + 0.002, 5.0 * loose, 30.0, 0.015, rate_hz)

@@ -14,7 +14,14 @@ from scipy import ndimage
 from eailkit.synthkitchen.gait import REFERENCE_MPS, gait
 from eailkit.synthkitchen.motion_plan import MotionPlan, MotionProfile, Stance
 from eailkit.synthkitchen.person import Person
-from eailkit.synthkitchen.posture import DEVICE_FROM_NECK_M, HIP, SEAT_M, neck_offset, reach_posture
+from eailkit.synthkitchen.posture import (
+    DEVICE_FROM_NECK_M,
+    HIP,
+    RATTLE_FROM_DEVICE_M,
+    SEAT_M,
+    neck_offset,
+    reach_posture,
+)
 from eailkit.synthkitchen.signals import Track, add_transients, band_noise, gaussian_smooth, slow_noise
 from eailkit.synthkitchen.spline import KNOT_HZ, HeadMotion, rotation
 
@@ -83,8 +90,10 @@ class _Performer:
         yaw = facing + _soft_limit(self.yaw.values(), 1.25) + self.turned[0]
         pitch = _soft_limit(self.pitch.values() + self.turned[1] + tilt, 1.35)
         ypr = np.stack([yaw, pitch, self.roll.values() + self.turned[2] + cant], axis=1)
-        device = neck + rotation(ypr) @ np.array(DEVICE_FROM_NECK_M)
-        return HeadMotion(device, ypr + self.rattled.T)  # about the glasses themselves
+        pivot = np.array(RATTLE_FROM_DEVICE_M)
+        rattled = ypr + self.rattled.T
+        device = neck + rotation(ypr) @ (np.array(DEVICE_FROM_NECK_M) + pivot) - rotation(rattled) @ pivot
+        return HeadMotion(device, rattled)
 
     # -- what happens in a stance ------------------------------------------------------------------------
 
@@ -239,9 +248,9 @@ class _Performer:
         breath = 2 * np.pi * np.cumsum(0.25 * (1.0 + 0.15 * sway[2])) / KNOT_HZ
         self.moved[0] += calm * 0.0045 * sway[0]
         self.moved[1] += calm * 0.0035 * sway[1]
-        self.moved[2] += 0.0012 * np.sin(breath)
+        self.moved[2] += 0.0012 * np.sin(breath) + calm * 0.003 * sway[2]
         self.turned[0] += np.deg2rad(2.0 * calm + 3.0 * relative_speed) * sway[4]
-        self.turned[1] += np.deg2rad(1.5 * calm + 3.5 * relative_speed) * sway[3]
+        self.turned[1] += np.deg2rad(1.5 * calm + 5.0 * relative_speed) * sway[3]
         self.turned[1] += np.deg2rad(0.25) * np.sin(breath + 0.5)
 
     def _add_motor_noise(self, relative_speed: Float[np.ndarray, " n"]) -> None:
@@ -260,12 +269,14 @@ class _Performer:
         motor = ndimage.uniform_filter1d(motor, 3, axis=1)
         across = [0, 1, 3, 4, 5]
         motor[across] = ndimage.uniform_filter1d(motor[across], 5, axis=1)
-        metres = 1e-3 * person.vigour * (0.26 + 0.7 * level + 1.0 * effort)
+        metres = 1e-3 * person.vigour * (0.26 + 0.7 * level + 1.1 * effort)
         radians = 1e-3 * person.vigour * (2.0 + 4.0 * level + 15.0 * effort)
         for axis, move, turn in ((0, 0.25, 1.0), (1, 0.25, 0.7), (2, 1.0, 0.5)):
             self.moved[axis] += move * metres * motor[axis]
             self.turned[axis] += turn * radians * motor[3 + axis]
-        self.rattled += 5.5e-5 * person.rattle * band_noise(rng, self.n, KNOT_HZ, 5.0, 10.0, channels=3, order=3)
+        for size, low_hz, high_hz in ((5.0e-5, 5.0, 10.0), (0.6e-5, 8.0, 22.0)):
+            jitter = band_noise(rng, self.n, KNOT_HZ, low_hz, high_hz, channels=3, order=3)
+            self.rattled += size * person.rattle * jitter
 
     def _add_impacts(self) -> None:
         """Thumps of things put down and doors closed, as they arrive at the head."""

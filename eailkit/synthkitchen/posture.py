@@ -17,6 +17,7 @@ from eailkit.synthkitchen.person import Person
 NECK, HIP, SHOULDER, ARM = 0.91, 0.53, 0.82, 0.40
 SEAT_M, SITTING_NECK = 0.45, 0.435  # seat height, and neck pivot above the seat as a share of height
 DEVICE_FROM_NECK_M = (0.09, 0.055, 0.04)  # glasses ahead of, left of and above the neck pivot
+RATTLE_FROM_DEVICE_M = (-0.05, -0.055, 0.0)  # glasses turn between nose and ears, in the head's middle
 _COMFORT = 0.86  # share of the arm's length that one likes to work at
 _BALANCE = 0.35  # share of the trunk's forward movement that the hips take back
 
