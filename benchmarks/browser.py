@@ -24,7 +24,9 @@ def screenshot(html: str, path: str | Path, width: int, height: int) -> Path:
     """
     browser = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
-        raise SystemExit(f"found none of {', '.join(NAMES)}; expected a browser for pictures; install one or set CHROME.")
+        raise SystemExit(
+            f"found none of {', '.join(NAMES)}; expected a browser for pictures; install one or set CHROME."
+        )
     path = Path(path).absolute()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"

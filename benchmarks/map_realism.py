@@ -88,7 +88,7 @@ def draw(real: PointMap, simulated: PointMap, path: str | Path) -> None:
         near = points[((points > low - 0.3) & (points < high + 0.3)).all(axis=1)]
         figure.add_trace(cloud_trace(near, size=1.4, most=20_000), row=1, col=k)
     styled(figure, height=620, width=1400, paper_bgcolor="white")
-    axes: Mapping = {"aspectmode": "data", "camera": {"eye": {"x": 0.9, "y": -1.1, "z": 0.9}}}
+    axes: Mapping = {"aspectmode": "data", "camera": {"eye": {"x": 1.1, "y": -1.35, "z": 1.0}}}
     axes |= {f"{a}axis_title_text": f"{a} (m)" for a in "xyz"}
     figure.update_layout(scene=axes, scene2=axes, margin={"l": 0, "r": 0, "t": 40, "b": 0})
     screenshot(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}), path, 1400, 620)

@@ -26,7 +26,7 @@ class CameraConfig:
     pitch_down_deg: float = 20.0  # below the head's x axis
     frames_per_batch: int = 16
     supersample: int = 2  # rays a pixel, along each side
-    shadow: float = 0.55  # of the lamp's light that stays in its shadow, from walls and ceiling
+    shadow: float = 0.2  # of the lamp's light that reaches its shadow, from walls and ceiling
 
 
 def render_frames(
@@ -103,7 +103,7 @@ def _shade(
     reach = np.linalg.norm(to_lamp, axis=1)
     to_lamp /= np.maximum(reach, 0.1)[:, None]
     blocked = first_hit(room, point + 0.004 * normal, to_lamp)[0] < reach - 0.2
-    lambert = np.clip((normal * to_lamp).sum(axis=1), 0.0, 1.0) * np.where(blocked, config.shadow - 0.35, 1.0)
+    lambert = np.clip((normal * to_lamp).sum(axis=1), 0.0, 1.0) * np.where(blocked, config.shadow, 1.0)
     light = 0.46 + 0.62 * lambert / (1.0 + 0.06 * reach**2) + 0.08 * normal[:, 2] + 0.06 * np.abs(facing)
     footprint = 2 * np.tan(np.deg2rad(config.fov_deg / 2)) / size * distance / np.maximum(np.abs(facing), 0.1)
     local = np.column_stack([(point[:, :2] - room.origin_xy_m.astype(np.float32)) @ own, point[:, 2]])

@@ -19,7 +19,7 @@ OWN = None  # the colour of the thing, as given
 
 @dataclass(frozen=True)
 class Part:
-    """An "ellipsoid", "box" or upright "cylinder": centre, half sizes (m, along x, y, z), colour, turn about z (rad)."""
+    """An "ellipsoid", "box" or upright "cylinder": centre and half sizes (x, y, z; m), colour, turn about z (rad)."""
 
     kind: str
     centre: tuple[float, float, float]
@@ -28,17 +28,17 @@ class Part:
     yaw: float = 0.0
 
 
-# at the right hand
+# at the right hand; thin things are thicker than real ones, so that some of them is left at 64 pixels
 _TOOLS: dict[str, tuple[Part, ...]] = {
     "ball": (Part("ellipsoid", (0.06, 0.0, 0.02), (0.05, 0.05, 0.05)),),
     "food": (Part("ellipsoid", (0.05, 0.03, 0.0), (0.045, 0.035, 0.035)),),
     "knife": (
-        Part("box", (0.02, 0.03, 0.0), (0.06, 0.009, 0.012), DARK),
-        Part("box", (0.16, 0.03, -0.012), (0.09, 0.0015, 0.02), STEEL),
+        Part("box", (0.03, 0.03, 0.012), (0.06, 0.012, 0.014), DARK, 0.6),
+        Part("box", (0.115, 0.09, 0.005), (0.1, 0.002, 0.025), STEEL, 0.6),
     ),
     "spoon": (
-        Part("cylinder", (0.05, 0.05, -0.03), (0.008, 0.008, 0.15), WOOD),
-        Part("ellipsoid", (0.05, 0.05, -0.18), (0.03, 0.03, 0.012), WOOD),
+        Part("cylinder", (0.05, 0.055, 0.02), (0.011, 0.011, 0.16), WOOD),
+        Part("ellipsoid", (0.05, 0.055, -0.14), (0.035, 0.035, 0.014), WOOD),
     ),
     "cup": (
         Part("cylinder", (0.04, 0.045, 0.01), (0.04, 0.04, 0.05)),
