@@ -41,7 +41,8 @@ class NarrationConfig:
     """How tellers tell; times in seconds, the rest shares of narrations.
 
     The median time between two descriptions in Ego-Exo4D is 1.1 s; `gap_s` is that of the moments worth
-    telling, of which some get lost and all are shifted. The rates of errors are ours: no published figure is known to us.
+    telling, of which some get lost and all are shifted. The rates of errors are ours: we know of no published
+    figure.
     """
 
     gap_s: float = 0.98
