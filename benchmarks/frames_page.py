@@ -40,7 +40,7 @@ def record(results: str | Path = "results", picture: str | Path = "docs/frames.p
         told = np.array([n.t_s for n in take.recording.narrations])
         gaps.append(np.diff(told))
         texts.extend(n.text for n in take.recording.narrations)
-    page(np.stack(images), lines).save(picture, optimize=True)
+    page(np.stack(images), lines).quantize(256).save(picture, optimize=True)
     gap = np.concatenate(gaps)
     mean = {f"gap p{p} (s)": round(float(np.percentile(gap, p)), 3) for p in (10, 50, 90)}
     mean |= {"narrations per minute": round(len(texts) / (ROOMS * MINUTES), 2), "distinct texts": len(set(texts))}

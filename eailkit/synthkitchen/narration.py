@@ -34,6 +34,11 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
     "shelf": ("shelf", "rack"),
 }
 _MANNER = ("", "", "", "", "", " with the right hand", " with both hands", " carefully", " again")
+_UNLIKELY = {
+    "fry": ("soup", "salad", "stew", "curry", "rice"),
+    "stir": ("pancakes", "omelette"),
+    "heat in microwave": ("salad", "pancakes"),
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ def keysteps(plan: TakePlan, seed: int) -> list[ActionSegment]:
 
 
 def _draw_object(action: int, rng: np.random.Generator) -> str:
-    objects = ACTIONS[action].objects
+    unlikely = _UNLIKELY.get(ACTION_NAMES[action], ())
+    objects = [name for name in ACTIONS[action].objects if name not in unlikely]
     return objects[int(rng.integers(len(objects)))]
 
 
@@ -138,6 +144,8 @@ def _other_phrase(action: int, last: int, rng: np.random.Generator) -> int:
 def _sentence(action: int, phrase: int, thing: str, place: str, person: Person, rng: np.random.Generator) -> str:
     text = ACTIONS[action].phrases[phrase].format(object=thing or "food", place=place)
     manner = _MANNER[int(rng.integers(len(_MANNER)))]
+    if ACTIONS[action].profile.reach == 0.0 and "again" not in manner:
+        manner = ""  # nobody waits with both hands
     if "right hand" in manner and person.handedness < 0:
         manner = manner.replace("right", "left")
     return text + manner + ("." if rng.random() < 0.7 else "")
