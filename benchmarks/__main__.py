@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import localization, real_walk, speed
+from benchmarks import frames_page, localization, map_realism, real_walk, speed
 
 TABLES = ["localization", "real_walk", "speed"]
+PICTURES = ["map_realism", "frames_page"]  # need a browser or real recordings; asked for by name
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=None, help="default: the profile's")
     parser.add_argument("--out", default="runs/bench", help="folder of datasets, caches and weights")
     parser.add_argument("--results", default="results", help="folder of the ledger")
-    parser.add_argument("--only", nargs="+", default=TABLES, choices=TABLES)
+    parser.add_argument("--only", nargs="+", default=TABLES, choices=TABLES + PICTURES)
     args = parser.parse_args()
     if "localization" in args.only:
         localization.record(args.out, args.profile, args.seeds, args.results)
@@ -31,6 +32,10 @@ def main() -> None:
             print("real_walk: skipped, EAILKIT_REAL_DATA names no folder of real recordings")
     if "speed" in args.only:
         speed.record(args.results)
+    if "map_realism" in args.only:
+        map_realism.record(args.results)
+    if "frames_page" in args.only:
+        frames_page.record(args.results)
 
 
 if __name__ == "__main__":

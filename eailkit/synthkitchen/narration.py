@@ -6,6 +6,8 @@ annotation files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from eailkit.recording import ActionSegment, Narration
@@ -32,32 +34,67 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
     "shelf": ("shelf", "rack"),
 }
 _MANNER = ("", "", "", "", "", " with the right hand", " with both hands", " carefully", " again")
+_UNLIKELY = {
+    "fry": ("soup", "salad", "stew", "curry", "rice"),
+    "stir": ("pancakes", "omelette"),
+    "heat in microwave": ("salad", "pancakes"),
+}
 
 
-def narrate(plan: TakePlan, person: Person, seed: int, *, room: Room) -> list[Narration]:
+@dataclass(frozen=True)
+class NarrationConfig:
+    """How tellers tell; times in seconds, the rest shares of narrations.
+
+    The median time between two descriptions in Ego-Exo4D is 1.1 s; `gap_s` is that of the moments worth
+    telling, of which some get lost and all are shifted. The rates of errors are ours: we know of no published
+    figure.
+    """
+
+    gap_s: float = 0.98
+    gap_log_sigma: float = 0.6
+    missing: float = 0.1
+    timing_std_s: float = 0.3
+    mistimed: float = 0.05  # off by up to mistimed_s
+    mistimed_s: float = 3.0
+    wrong_action: float = 0.025
+    silent_walks: float = 0.5
+    new_object: float = 0.05
+
+
+def narrate(
+    plan: TakePlan, person: Person, seed: int, *, room: Room, config: NarrationConfig | None = None
+) -> list[Narration]:
     """Narrations of a plan, times in seconds of the plan, in order.
 
-    One every 1.5-6 s of an action from a set of paraphrases; a tenth is missing, times are off by about
-    half a second (one in twenty by up to 3 s), and one in forty tells the wrong action.
+    One about every second of an action, never twice the same paraphrase in a row where there is another; a walk is
+    told once or not at all. A tenth is missing, one in twenty mistimed by up to 3 s, one in forty tells the wrong
+    action.
     """
+    config = config or NarrationConfig()
     rng = np.random.default_rng([seed, 0x7E17])
     told: list[Narration] = []
     for segment in plan.segments:
-        if segment.action == WALK and rng.random() < 0.5:
+        if segment.action == WALK and rng.random() < config.silent_walks:
             continue
-        thing = _draw_object(segment.action, rng)
-        t = segment.start_s + float(rng.uniform(0.2, 1.5))
+        thing, phrase = _draw_object(segment.action, rng), -1
+        t = segment.start_s + float(rng.uniform(0.1, 1.0))
         while t < segment.end_s:
-            if rng.random() > 0.1:
-                action = segment.action if rng.random() > 0.025 else int(rng.integers(len(ACTIONS)))
-                if action != segment.action:
-                    thing = _draw_object(action, rng)
-                place = _place(room, segment.fixture, rng)
-                wrong = rng.normal(0.0, 0.45) if rng.random() > 0.05 else rng.uniform(-3.0, 3.0)
+            if rng.random() >= config.missing:
+                action, mistaken = segment.action, rng.random() < config.wrong_action
+                if mistaken:
+                    action = int(rng.integers(len(ACTIONS)))
+                other = _draw_object(action, rng) if action != segment.action else thing
+                phrase = _other_phrase(action, -1 if mistaken else phrase, rng)
+                wrong = rng.normal(0.0, config.timing_std_s)
+                if rng.random() < config.mistimed:
+                    wrong = rng.uniform(-config.mistimed_s, config.mistimed_s)
                 when = float(np.clip(t + wrong, 0.0, plan.duration_s))
-                told.append(Narration(when, _sentence(action, thing, place, person, rng)))
-            t += float(rng.uniform(1.5, 6.0))
-            if rng.random() < 0.15:
+                place = _place(room, segment.fixture, rng)
+                told.append(Narration(when, _sentence(action, phrase, other, place, person, rng)))
+            t += config.gap_s * float(np.exp(config.gap_log_sigma * rng.normal()))
+            if segment.action == WALK:
+                break
+            if rng.random() < config.new_object:
                 thing = _draw_object(segment.action, rng)
     return sorted(told, key=lambda n: n.t_s)
 
@@ -86,7 +123,8 @@ def keysteps(plan: TakePlan, seed: int) -> list[ActionSegment]:
 
 
 def _draw_object(action: int, rng: np.random.Generator) -> str:
-    objects = ACTIONS[action].objects
+    unlikely = _UNLIKELY.get(ACTION_NAMES[action], ())
+    objects = [name for name in ACTIONS[action].objects if name not in unlikely]
     return objects[int(rng.integers(len(objects)))]
 
 
@@ -95,10 +133,19 @@ def _place(room: Room, fixture: int, rng: np.random.Generator) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _sentence(action: int, thing: str, place: str, person: Person, rng: np.random.Generator) -> str:
-    phrases = ACTIONS[action].phrases
-    text = phrases[int(rng.integers(len(phrases)))].format(object=thing or "food", place=place)
+def _other_phrase(action: int, last: int, rng: np.random.Generator) -> int:
+    """A paraphrase that isn't the last one, where there are two."""
+    n = len(ACTIONS[action].phrases)
+    if not 0 <= last < n or n == 1:
+        return int(rng.integers(n))
+    return (last + 1 + int(rng.integers(n - 1))) % n
+
+
+def _sentence(action: int, phrase: int, thing: str, place: str, person: Person, rng: np.random.Generator) -> str:
+    text = ACTIONS[action].phrases[phrase].format(object=thing or "food", place=place)
     manner = _MANNER[int(rng.integers(len(_MANNER)))]
+    if ACTIONS[action].profile.reach == 0.0 and "again" not in manner:
+        manner = ""  # nobody waits with both hands
     if "right hand" in manner and person.handedness < 0:
         manner = manner.replace("right", "left")
     return text + manner + ("." if rng.random() < 0.7 else "")

@@ -105,6 +105,10 @@ def pan(f: Frame, rng: np.random.Generator) -> None:
         r = float(rng.uniform(0.1, 0.13))
         f.lathe((0, 0, 0), [(r * 0.8, 0), (r, 0.045), (r * 0.95, 0.045), (r * 0.76, 0.008)], "pan")
         f.box((r, -0.012, 0.035), (r + 0.19, 0.012, 0.055), "black_glass")
+        f.lathe((0, 0, 0.008), [(r * 0.78, 0), (r * 0.8, 0.009)], "food")
+        for k in range(5):  # pieces in the sauce
+            turn, out = 2.4 * k, 0.12 * r + 0.12 * r * k
+            ball(f, out * np.cos(turn), out * np.sin(turn), 0.016, 0.018, "fruit" if k % 2 else "plant")
 
 
 def scatter(f: Frame, names, x0: float, x1: float, y0: float, y1: float, rng: np.random.Generator, count: int) -> None:

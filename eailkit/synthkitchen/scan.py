@@ -3,17 +3,19 @@
 A person walks the free floor and looks around; each place is a full turn of rays. Points appear where an
 image has something to match: at edges (a change of material, surface or depth as seen from there) and on
 textured surfaces; blank walls stay nearly empty and hidden sides empty. Inverse distance carries the noise,
-as in semi-dense SLAM, so the error of a point grows with the square of its distance.
+as in semi-dense SLAM, so the error of a point grows with the square of its distance; how much noise follows
+from the parallax of the walk (`parallax`), the contrast and the edge's direction.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from eailkit.recording import PointMap
+from eailkit.synthkitchen.parallax import ParallaxConfig, draw_tracks, inverse_distance_std
 from eailkit.synthkitchen.raycast import first_hit
 from eailkit.synthkitchen.room import Room
 
@@ -22,8 +24,7 @@ from eailkit.synthkitchen.room import Room
 class ScanConfig:
     """How the scan walk sees; lengths in metres, inverse distances in 1/m.
 
-    On the one public Aria walk (11 s) 22 % of the points pass the usual filter, and dist_std is the squared
-    distance times inv_dist_std. A scan of minutes sees each edge often, so about half pass here.
+    dist_std is the squared distance times inv_dist_std, as on the one public Aria walk.
     """
 
     places: int = 26  # on the walk; more in large rooms
@@ -31,11 +32,11 @@ class ScanConfig:
     height_std_m: float = 0.1  # steps, stooping to look below worktops
     azimuth_step_deg: float = 1.0
     elevation_deg: tuple[float, float] = (-78.0, 48.0)
-    points: int = 85_000  # of a room with a side of 2.8 m, before any filter
+    points: int = 120_000  # of a room with a side of 2.8 m, before any filter
     edge_share: float = 0.8
     texture_cell_m: float = 0.05  # patches of a textured surface that are worth a match, or not
-    inv_std_median: float = 0.0009
-    inv_std_log_sigma: float = 1.0
+    parallax: ParallaxConfig = field(default_factory=ParallaxConfig)
+    std_log_sigma: float = 0.5  # blur, light and everything else that makes one match better than another
     pose_std_m: float = 0.003  # error of the walk itself, shared by the points of a place
     outlier_share: float = 0.03  # matched wrongly, and the map knows (large std)
     false_share: float = 0.003  # matched wrongly, and the map doesn't know
@@ -50,23 +51,23 @@ def scan_room(room: Room, seed: int, *, config: ScanConfig | None = None) -> Poi
         config: how.
 
     Returns:
-        70,000 to 130,000 points with inv_dist_std and dist_std, of which about half pass `confident()`.
+        100,000 to 180,000 points with inv_dist_std and dist_std, of which about a sixth pass `confident()`.
     """
     config = config or ScanConfig()
     rng = np.random.default_rng([seed, room.seed, 0x5CA4])
     grow = float(np.clip(room.area_side_m / 2.8, 0.85, 1.5))
     eyes = scan_walk(room, rng, round(config.places * grow), config)
     total = round(config.points * grow)
-    parts, ranges = [], []
-    for eye in eyes:
-        n = int(np.ceil(total / len(eyes)))
-        direction, distance = _look_around(room, eye, n, rng, config)
-        parts.append((np.repeat(eye[None], len(direction), 0), direction))
-        ranges.append(distance)
-    eye = np.concatenate([p[0] for p in parts])
-    direction = np.concatenate([p[1] for p in parts])
-    distance = np.concatenate(ranges)
-    return _measure(room, eye, direction, distance, len(eyes), rng, config)
+    parts = []
+    for place, eye in enumerate(eyes):
+        seen = _look_around(room, eye, int(np.ceil(total / len(eyes))), rng, config)
+        parts.append((np.full(len(seen[0]), place), *seen))
+    place, direction, distance, contrast, across = (np.concatenate(p) for p in zip(*parts, strict=True))
+    tracks = draw_tracks(len(place), rng, config.parallax)
+    inv_std = inverse_distance_std(
+        direction, distance, _headings(eyes)[place], contrast, across, tracks, config.parallax
+    ) * np.exp(config.std_log_sigma * rng.normal(size=len(place)))
+    return _measure(room, eyes, place, direction, distance.astype(float), inv_std, rng, config)
 
 
 def scan_walk(room: Room, rng: np.random.Generator, places: int, config: ScanConfig) -> Float[np.ndarray, "places 3"]:
@@ -81,8 +82,16 @@ def scan_walk(room: Room, rng: np.random.Generator, places: int, config: ScanCon
     return np.column_stack([floor[chosen], height])
 
 
+def _headings(eyes: Float[np.ndarray, "places 3"]) -> Float[np.ndarray, "places 3"]:
+    """Where the walk goes on to from each place: level, to the nearest other one."""
+    gap = eyes[None, :, :2] - eyes[:, None, :2]
+    apart = np.linalg.norm(gap, axis=2) + np.diag(np.full(len(eyes), np.inf))
+    to = gap[np.arange(len(eyes)), apart.argmin(axis=1)]
+    return _unit(np.column_stack([to, np.zeros(len(eyes))]))
+
+
 def _look_around(room: Room, eye: np.ndarray, n: int, rng: np.random.Generator, config: ScanConfig):
-    """Directions and distances of about n points seen from one place."""
+    """Directions, distances, contrasts and gradients (zeros for texture) of about n points seen from one place."""
     step = np.deg2rad(config.azimuth_step_deg)
     azimuth = np.arange(0, 2 * np.pi - step / 2, step) + rng.uniform(0, step)
     elevation = np.arange(*np.deg2rad(config.elevation_deg), step) + rng.uniform(0, step)
@@ -101,8 +110,8 @@ def _look_around(room: Room, eye: np.ndarray, n: int, rng: np.random.Generator, 
         pairs.append(candidates)
     score, pair = np.concatenate(scores), np.concatenate(pairs)
     edges = int(min(n * config.edge_share, 2 * (score > 0).sum()))
-    picked = pair[rng.choice(len(score), size=edges, p=score / score.sum())]
-    edge_direction, edge_distance = view.refine(picked, rng)
+    chosen = rng.choice(len(score), size=edges, p=score / score.sum())
+    edge_direction, edge_distance, across = view.refine(pair[chosen], rng)
 
     texture = view.texture_score(config.texture_cell_m).ravel() * np.cos(e).ravel()
     flat = rng.choice(a.size, size=n - edges, p=texture / texture.sum())
@@ -110,8 +119,10 @@ def _look_around(room: Room, eye: np.ndarray, n: int, rng: np.random.Generator, 
     jitter /= np.linalg.norm(jitter, axis=1, keepdims=True)
     flat_distance, _ = first_hit(room, np.broadcast_to(eye, jitter.shape), jitter)
     direction, distance = np.concatenate([edge_direction, jitter]), np.concatenate([edge_distance, flat_distance])
+    contrast = np.concatenate([score[chosen], view.texture_contrast()[flat]])
+    across = np.concatenate([across, np.zeros_like(jitter)])
     seen = np.isfinite(distance)
-    return direction[seen], distance[seen]
+    return direction[seen], distance[seen], contrast[seen], across[seen]
 
 
 class _View:
@@ -145,7 +156,11 @@ class _View:
         return colour, fold, np.where(jump > 0.002, jump, 0.0)
 
     def refine(self, pair: Int[np.ndarray, "n 2"], rng: np.random.Generator):
-        """Halve the angle between two rays around an edge four times; the point lies on the nearer surface."""
+        """Halve the angle between two rays around an edge four times; the point lies on the nearer surface.
+
+        Returns:
+            Directions, distances and unit vectors across the edge, as seen.
+        """
         a, b = pair[:, 0], pair[:, 1]
         ray_a, ray_b = self.rays[a].copy(), self.rays[b].copy()
         dist_a, dist_b, face_a, face_b = self.distance[a], self.distance[b], self.face[a], self.face[b]
@@ -164,11 +179,15 @@ class _View:
         nearer = dist_a <= dist_b
         direction = np.where(nearer[:, None], ray_a, ray_b)
         distance, _ = first_hit(self.room, np.broadcast_to(self.eye, direction.shape), direction)
-        return direction, distance
+        return direction, distance, _unit(self.rays[b] - self.rays[a])
+
+    def texture_contrast(self) -> Float[np.ndarray, " n"]:
+        """Contrast of the pattern that each ray hits, 0 to 1."""
+        return self.room.materials.texture[self.room.face_material[self.face]]
 
     def texture_score(self, cell_m: float) -> Float[np.ndarray, " n"]:
         """Texture of the surface that each ray hits, in patches: a pattern is matched here and not there."""
-        contrast = self.room.materials.texture[self.room.face_material[self.face]]
+        contrast = self.texture_contrast()
         strong = surface_hash(self.points, cell_m) < 0.15 + 0.6 * contrast
         grazing = np.abs((self.rays * self.normals[self.face]).sum(axis=1))
         return contrast**1.5 * np.where(strong, 1.0, 0.03) * np.minimum(1.0, 2.5 * grazing) * (self.face >= 0) + 1e-6
@@ -188,17 +207,16 @@ def _unit(v: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 def _measure(
     room: Room,
-    eye: np.ndarray,
-    direction: np.ndarray,
-    distance: np.ndarray,
-    places: int,
+    eyes: Float[np.ndarray, "places 3"],
+    place: Int[np.ndarray, " n"],
+    direction: Float[np.ndarray, "n 3"],
+    distance: Float[np.ndarray, " n"],
+    inv_std: Float[np.ndarray, " n"],
     rng: np.random.Generator,
     config: ScanConfig,
 ) -> PointMap:
     """True ranges become a cloud: noise on inverse distance, wrong matches, errors of the walk's poses."""
     n = len(distance)
-    distance = distance.astype(float)
-    inv_std = config.inv_std_median * np.exp(config.inv_std_log_sigma * rng.normal(size=n))
     lost: Bool[np.ndarray, " n"] = rng.random(n) < config.outlier_share
     inv_std[lost] = 0.03 * np.exp(1.2 * rng.normal(size=int(lost.sum())))
     inverse = 1.0 / distance + inv_std * rng.normal(size=n)
@@ -206,9 +224,8 @@ def _measure(
     measured = 1.0 / np.maximum(inverse, 5e-4)  # no point beyond 2 km
     false = rng.random(n) < config.false_share
     measured[false] = distance[false] * rng.uniform(0.5, 1.6, int(false.sum()))
-    _, place = np.unique(eye, axis=0, return_inverse=True)
-    drift = rng.normal(0.0, config.pose_std_m, (places, 3))[place]
-    points = eye + direction * measured[:, None] + drift
+    drift = rng.normal(0.0, config.pose_std_m, eyes.shape)
+    points = (eyes + drift)[place] + direction * measured[:, None]
     order = rng.permutation(n)
     return PointMap(
         points_world_m=points[order],

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from eailkit.recording import ActionSegment, Narration, PointMap, Recording, Trajectory
+from eailkit.synthkitchen.actions import ACTION_NAMES
 from eailkit.synthkitchen.motion import head_motion
 from eailkit.synthkitchen.motion_plan import MotionPlan
 from eailkit.synthkitchen.narration import keysteps, narrate
@@ -17,6 +18,7 @@ from eailkit.synthkitchen.plan import WALK, TakePlan, plan_take
 from eailkit.synthkitchen.room import Room
 from eailkit.synthkitchen.sensor import ARIA_LEFT, ImuDevice, ImuModel, draw_device, simulate_imu
 from eailkit.synthkitchen.spline import HeadMotion
+from eailkit.synthkitchen.things import thing_of
 
 TRAJECTORY_HZ = 20.0
 
@@ -129,16 +131,17 @@ def scan_motion(room: Room, paths: FloorPaths, seed: int, *, places: int = 8) ->
 
 def frame_hints(
     plan: TakePlan, room: Room, person: Person, when_s: Float[np.ndarray, " n"], head_m: Float[np.ndarray, "n 3"]
-) -> tuple[Float[np.ndarray, "n 2 3"], Float[np.ndarray, "n 3"]]:
-    """Where the hands are and what colour they hold, for rendering.
+) -> tuple[Float[np.ndarray, "n 2 3"], Float[np.ndarray, "n 4"]]:
+    """Where the hands are and what they hold, for rendering.
 
     Returns:
-        left and right hand in the map frame (NaN where out of play), and the held thing's colour (NaN for none).
+        left and right hand in the map frame (NaN where out of play), and the held thing's colour and shape
+        (`things.thing_of`; NaN for none).
     """
     rng = np.random.default_rng(len(when_s))
     starts = np.array([s.start_s for s in plan.segments])
-    hands, held = np.full((len(when_s), 2, 3), np.nan), np.full((len(when_s), 3), np.nan)
-    colours = rng.uniform(0.1, 0.95, (len(plan.segments), 3))
+    hands, held = np.full((len(when_s), 2, 3), np.nan), np.full((len(when_s), 4), np.nan)
+    things = [thing_of(ACTION_NAMES[s.action], rng) for s in plan.segments]
     for i, at in enumerate(np.clip(np.searchsorted(starts, when_s, "right") - 1, 0, None)):
         segment = plan.segments[at]
         if segment.action == WALK or (segment.fixture < 0 and segment.target_distance_m > 0.7):
@@ -153,5 +156,5 @@ def frame_hints(
         side = np.array([-np.sin(segment.facing_rad), np.cos(segment.facing_rad), 0.0])
         hands[i, 0] = point + 0.1 * side + rng.normal(0.0, 0.03, 3)
         hands[i, 1] = point - 0.1 * side + rng.normal(0.0, 0.03, 3)
-        held[i] = colours[at]
+        held[i] = things[at]
     return hands, held
