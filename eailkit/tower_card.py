@@ -9,7 +9,7 @@ _CARD = """\
 
 A vision transformer ({px} px, patch {patch}, {layers} layers, {width} wide) and a text transformer of CLIP's
 architecture (`{name}`, {dim} dimensions), trained with {objective} objective. In EAIL's Table 5 they take the place of
-{stands_for}, which can't be shipped; with real weights at hand, one argument swaps them in.
+{stands_for}: it can't be shipped, and with real weights at hand one argument swaps it in.
 
 - Made by `{command}`, commit {commit}, seed {seed}: {steps} steps, {minutes} minutes on {device}.
 - Trained on {frames} frames of {rooms} SynthKitchen kitchens that belong to no split, {pairs} of them with one of

@@ -63,7 +63,7 @@ class TowerKind:
 KINDS = {
     "slip": TowerKind(NAME, SlipObjective(), "SLIP-Base, EAIL's default"),
     "clip": TowerKind(NAME, SlipObjective(ssl_scale=0.0), "CLIP"),
-    "wide": TowerKind("eailkit-wide", SlipObjective(ssl_scale=0.0), "InternVL, whose image tower is the larger one"),
+    "wide": TowerKind("eailkit-wide", SlipObjective(ssl_scale=0.0), "InternVL, the largest"),
 }
 
 
