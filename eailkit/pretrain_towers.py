@@ -181,7 +181,9 @@ def pretrain(
             "held-out rooms": retrieval(model, frames.report, gallery=config.gallery),
             "training rooms": retrieval(model, some, gallery=config.gallery),
         },
-        "val": {} if val is None else score_val(model, val, pair_s=config.pair_s, progress=progress),
+        "val": {}
+        if val is None
+        else score_val(model, val, pair_s=config.pair_s, gallery=config.gallery, progress=progress),
     }
     write_json(out / "config.json", record)
     write_text(out / "card.md", card(record))
@@ -198,7 +200,7 @@ def _train(
         batches.vocabulary, architecture=spec.architecture, patch_dropout=config.patch_dropout
     )
     model = tiny_towers.SlipTraining(towers, spec.objective)
-    sizes = (kind, asdict(spec.objective), config.batch, batches.views, config.patch_dropout, config.choose_every)
+    sizes = (kind, asdict(spec.objective), batches.pairs, batches.views, config.patch_dropout, config.choose_every)
     context = str((*sizes, len(batches.vocabulary), len(batches.frames.image), int(batches.frames.image.sum())))
 
     def run(stop_at: int | None) -> History:
@@ -265,6 +267,9 @@ def main(arguments: list[str] | None = None) -> None:
         _run(options, config)
     except EailkitError as error:
         sys.exit(f"pretrain_towers: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 def _run(options: argparse.Namespace, config: PretrainConfig) -> None:

@@ -47,6 +47,7 @@ _ROWS = {
     "zero-shot action, mean over classes": ("zero-shot", "class mean"),
     "always one action, mean over classes": ("zero-shot", "class mean of one answer"),
     "frames": ("zero-shot", "frames"),
+    "pairs in a gallery": ("retrieval", "gallery"),
     "image to text R@1": ("retrieval", "image to text R@1"),
     "image to text R@5": ("retrieval", "image to text R@5"),
     "text to image R@1": ("retrieval", "text to image R@1"),

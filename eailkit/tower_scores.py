@@ -87,9 +87,10 @@ def retrieval(model: VisionLanguage, frames: Frames, *, gallery: int = 100, draw
     """
     captioned = np.flatnonzero(frames.caption != "")
     captions, ids = np.unique(frames.caption[captioned], return_inverse=True)
-    if len(captions) < gallery:
+    if len(captions) < max(gallery, 1):
         raise DatasetError(
-            f"retrieval: found {len(captions)} different captions; expected at least {gallery}; take more rooms."
+            f"retrieval: found {len(captions)} different captions; expected at least {max(gallery, 1)}; "
+            "take more rooms."
         )
     text = model.encode_texts(captions.tolist())
     image = model.encode_images(frames.image[captioned], ids=None)
@@ -116,19 +117,22 @@ def mean_recall(scores: dict[str, float]) -> float:
     return float(np.mean([value for name, value in scores.items() if "@" in name]))
 
 
-def score_val(model: VisionLanguage, root: Path, *, pair_s: float = 1.0, progress: bool = True) -> dict[str, dict]:
+def score_val(
+    model: VisionLanguage, root: Path, *, pair_s: float = 1.0, gallery: int = 100, progress: bool = True
+) -> dict[str, dict]:
     """Retrieval and zero-shot actions on each val split of a dataset.
 
     Args:
         model: any towers; a features file only knows images by their names and can't be scored here.
         root: a dataset in Ego-Exo4D's layout whose val takes have videos.
         pair_s: as in `tower_frames.read_frames`.
+        gallery: pairs in a gallery of retrieval; all different captions of a split that has fewer.
 
     Returns:
-        By split ("val-seen", ...): "retrieval" and "zero-shot".
+        By split ("val-seen", ...): "retrieval", with its "gallery", and "zero-shot".
 
     Raises:
-        DatasetError: no val take has frames, or they have too few captions or actions.
+        DatasetError: there is no val split, or its takes have no frames, captions or actions.
     """
     dataset = EgoExo4D(root)
     splits = [s for s in (*VAL_SPLITS, "val") if s in dataset.splits]
@@ -137,8 +141,9 @@ def score_val(model: VisionLanguage, root: Path, *, pair_s: float = 1.0, progres
     scores = {}
     for split in splits:
         frames = read_frames(root, (split,), pair_s, progress=progress)
+        pairs = min(gallery, len(set(frames.caption.tolist()) - {""}))
         scores[split] = {
-            "retrieval": retrieval(model, frames),
+            "retrieval": retrieval(model, frames, gallery=pairs) | {"gallery": pairs},
             "zero-shot": zero_shot(model, frames, dataset.action_names),
         }
     return scores
