@@ -134,7 +134,7 @@ def make_val(root: Path, *, rooms: int | None = None, workers: int | None = None
 
 def pretrain(
     kind: str, data: Path, out: Path, config: PretrainConfig, *, frames: PretrainFrames | None = None,
-    val: Path | None = None, command: str = "", progress: bool = True,
+    val: Path | None = None, command: str = "", commit: str = "", progress: bool = True,
 ) -> dict:  # fmt: skip
     """Train one kind on the data, write its three files, and return the record that config.json keeps.
 
@@ -145,6 +145,7 @@ def pretrain(
         frames: of the data, where already read.
         val: a dataset whose val splits are scored for the card, see `tower_scores.score_val`.
         command: for the card.
+        commit: for the card; the present one where "". Weights that are written make a checkout differ from it.
 
     Raises:
         DatasetError: the data folder holds takes of a split, or no frames.
@@ -162,7 +163,7 @@ def pretrain(
     record = {
         "kind": kind,
         "command": command,
-        "commit": git_commit(Path(__file__).parent),
+        "commit": commit or git_commit(Path(__file__).parent),
         "model": tiny_towers.model_config(tiny_towers.KINDS[kind].architecture),
         "objective": asdict(tiny_towers.KINDS[kind].objective),
         "pretraining": asdict(config),
@@ -273,6 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace, config: PretrainConfig) -> None:
+    commit = git_commit(Path(__file__).parent)
     make_data(options.data, config, workers=options.workers)
     if options.val is not None and not (options.val / "takes.json").is_file():
         make_val(options.val, workers=options.workers)
@@ -282,6 +284,7 @@ def _run(options: argparse.Namespace, config: PretrainConfig) -> None:
     for kind in tiny_towers.KINDS if options.kind == "all" else [options.kind]:
         record = pretrain(
             kind, options.data, tiny_towers.weights_dir(kind, options.out), config, frames=frames, val=options.val,
+            commit=commit,
             command=" ".join(["python -m eailkit.pretrain_towers", f"--kind {kind}", *given]),
         )  # fmt: skip
         print(card(record))
