@@ -152,6 +152,96 @@ def test_a_real_architecture_with_its_file(tmp_path, ending):
     np.testing.assert_allclose(model.encode_texts(["C stirs"]), text, atol=1e-5)
 
 
+REAL = {  # tag whose Hugging Face repository names the cache folder; SLIP's public models are patch 16, L too
+    "ViT-B-16": ("openai", "models--timm--vit_base_patch16_clip_224.openai"),
+    "ViT-L-14": ("laion2b_s32b_b82k", "models--laion--CLIP-ViT-L-14-laion2B-s32B-b82K"),
+}
+SIZES = {"ViT-B-16": (16, 768, 12), "ViT-L-14": (14, 1024, 24)}  # patch, width, layers of the image tower
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_architecture_by_file_by_features_and_by_tag(name, tmp_path, monkeypatch):
+    """ViT-B/16 and ViT-L/14 whole, randomly initialised: 0.6 and 1.7 GB, removed when the test ends."""
+    tag, folder = REAL[name]
+    known = open_clip.get_pretrained_cfg(name, tag)
+    assert known["hf_hub"].rstrip("/").replace("/", "--") == folder.removeprefix("models--")
+    torch.manual_seed(0)
+    quick_gelu = bool(known.get("quick_gelu"))
+    reference = open_clip.create_model(name, force_quick_gelu=quick_gelu).eval()
+    snapshot = tmp_path / "hub" / folder / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "hub" / folder / "refs").mkdir()
+    (tmp_path / "hub" / folder / "refs" / "main").write_text("1")
+    path = snapshot / "open_clip_model.safetensors"
+    images, captions = photos(2, 224, 224), ["C stirs the soup", "C waits."]
+    try:
+        save_tensors({k: v.contiguous() for k, v in reference.state_dict().items()}, path)
+        mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+        expected = {  # a file says nothing of its channels' statistics, a tag does
+            "file": embeddings(reference, images, captions, mean, std),
+            "tag": embeddings(reference, images, captions, known.get("mean") or mean, known.get("std") or std),
+        }
+        del reference  # two of ViT-L/14 are enough memory
+        image, text = expected["file"]
+        np.savez(tmp_path / "features.npz", image=image, text=text, image_ids=np.array(["a", "b"]), text_ids=captions)
+        stored = load(tmp_path / "features.npz")
+        np.testing.assert_allclose(stored.encode_images(images, ids=["b", "a"]), image[::-1], atol=1e-6)
+        np.testing.assert_allclose(stored.encode_texts(captions), text, atol=1e-6)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr("socket.socket.connect", refuse)
+        model_of = f"{name}-quickgelu" if quick_gelu else name
+        for how, spec in (("file", f"{model_of}:{path}"), ("tag", f"{name}:{tag}")):
+            model = load(spec)
+            assert model.embed_dim == image.shape[1] and not any(p.requires_grad for p in model.model.parameters())
+            np.testing.assert_allclose(model.encode_images(images), expected[how][0], atol=1e-5)
+            np.testing.assert_allclose(model.encode_texts(captions), expected[how][1], atol=1e-5)
+            del model
+    finally:
+        path.unlink()  # pytest would keep it for three runs
+
+
+def refuse(*_):
+    raise AssertionError("a connection was opened")
+
+
+@torch.no_grad()
+def embeddings(model, images, captions, mean, std) -> tuple[np.ndarray, np.ndarray]:
+    """Unit embeddings straight from an open_clip model, for images of its size."""
+    x = (torch.from_numpy(images).float() / 255 - torch.tensor(mean)) / torch.tensor(std)
+    image = model.encode_image(x.permute(0, 3, 1, 2), normalize=True)
+    return image.numpy(), model.encode_text(open_clip.tokenize(captions), normalize=True).numpy()
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_slip_checkpoint_of_full_size(name, tmp_path):
+    """SLIP's names for ViT-B/16 (slip_base, EAIL's default) and for ViT-L/14, whole, with random weights."""
+    patch, width, layers = SIZES[name]
+    torch.manual_seed(0)
+    vision = timm.models.vision_transformer.VisionTransformer(
+        img_size=224, patch_size=patch, embed_dim=width, depth=layers, num_heads=width // 64, num_classes=0,
+        weight_init="skip",
+    ).eval()  # fmt: skip
+    text = ClipText(width=512, heads=8, layers=12, context=77, vocabulary=49408, embed_dim=512).eval()
+    projection = torch.randn(width, 512) * 0.1
+    state = {f"module.visual.{k}": v for k, v in vision.state_dict().items()}
+    state |= {f"module.{k}": v for k, v in text.state_dict().items()} | {"module.image_projection": projection}
+    path, images, captions = tmp_path / "slip.pt", photos(2, 224, 224), ["C stirs the soup", "C waits."]
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((torch.from_numpy(images).float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        image = nn.functional.normalize(vision.forward_features(x)[:, 0] @ projection, dim=-1)
+        words = nn.functional.normalize(text(open_clip.tokenize(captions)), dim=-1)
+    try:
+        torch.save({"state_dict": state, "args": argparse.Namespace(model="SLIP")}, path)
+        del state, vision, text
+        model = load(path)
+    finally:
+        path.unlink()
+    assert model.embed_dim == 512 and model.image_size == 224
+    np.testing.assert_allclose(model.encode_images(images), image, atol=1e-5)
+    np.testing.assert_allclose(model.encode_texts(captions), words, atol=1e-5)
+
+
 def test_preprocessing_is_open_clip_s():
     """Resize and crop of a photo that isn't square, against open_clip's transform on PIL images."""
     smooth = np.asarray(Image.fromarray(photos(1, 9, 12)[0]).resize((120, 90), Image.Resampling.BICUBIC))
@@ -290,15 +380,62 @@ def test_the_objective_learns_pairs():
     assert similarity.argmax(dim=1).tolist() == list(range(6))
 
 
-def test_shipped_towers_tell_kitchens_places_apart():
+@pytest.mark.parametrize("kind", tiny_towers.KINDS)
+def test_each_kind_survives_its_file_and_loads_by_name(kind, tmp_path, monkeypatch):
+    """The file names its architecture; the name carries the weights, so that features of two trainings never mix."""
+    monkeypatch.setattr(tiny_towers.weights_dir, "__defaults__", (tmp_path,))
+    architecture = tiny_towers.KINDS[kind].architecture
+    tokens = tiny_towers.tokenizer()(["C cuts an onion.", "C stirs the soup"])
+    vocabulary = tiny_towers.Vocabulary.of(tokens)
+    names = set()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = tiny_towers.new_model(vocabulary, architecture=architecture).eval()
+        path = tiny_towers.weights_dir(kind) / "model.safetensors"
+        tiny_towers.save_model(model, vocabulary, path, architecture=architecture)
+        towers = load(f"tiny-{kind}")
+        assert towers.embed_dim == 128 and towers.name.startswith(f"tiny-{kind}-")
+        names.add(towers.name)
+    assert len(names) == 2
+    with torch.no_grad():
+        expected = model.encode_text(vocabulary.rows(tokens), normalize=True)
+    np.testing.assert_allclose(towers.encode_texts(["C cuts an onion.", "C stirs the soup"]), expected, atol=5e-3)
+
+
+def test_tiny_is_slip_and_other_names_say_what_there_is(tmp_path, monkeypatch):
+    assert load("tiny").name == load("tiny-slip").name
+    with pytest.raises(
+        CheckpointError, match="tiny-blip': found no shipped towers of that kind; expected one of tiny-slip"
+    ):
+        load("tiny-blip")
+    monkeypatch.setattr(tiny_towers.weights_dir, "__defaults__", (tmp_path,))
+    with pytest.raises(CheckpointError, match=r"clip/model.safetensors: found no file.*--kind clip`\.$"):
+        load("tiny-clip")
+    tiny_towers.save_model(
+        tiny_towers.new_model(),
+        tiny_towers.Vocabulary(torch.arange(9)),
+        tmp_path / "model.safetensors",
+        architecture="another",
+    )
+    with pytest.raises(CheckpointError, match=r"isn't the tiny towers \('another'\)"):
+        load("tiny")
+
+
+def shipped_kinds() -> list[str]:
+    """The kinds whose weights are in data_samples."""
+    return [k for k in tiny_towers.KINDS if (tiny_towers.weights_dir(k) / "model.safetensors").is_file()]
+
+
+@pytest.mark.parametrize("kind", shipped_kinds())
+def test_shipped_towers_tell_kitchens_places_apart(kind):
     """The shipped weights load, stay small, and rank paraphrases of one action above another action."""
-    path = tiny_towers.WEIGHTS_DIR / "model.safetensors"
-    assert path.stat().st_size <= 4 * 2**20
-    record = json.loads((tiny_towers.WEIGHTS_DIR / "config.json").read_text())
-    assert record["model"] == tiny_towers.model_config()
+    folder = tiny_towers.weights_dir(kind)
+    assert (folder / "model.safetensors").stat().st_size <= 6 * 2**20
+    record = json.loads((folder / "config.json").read_text())
+    assert record["model"] == tiny_towers.model_config(tiny_towers.KINDS[kind].architecture)
     scores = record["retrieval in galleries of 100, percent"]["held-out rooms"]
     assert all(scores[f"{way} R@5"] > 10 for way in ("image to text", "text to image"))  # twice chance
-    model = load("tiny")
+    model = load(f"tiny-{kind}")
     assert model.embed_dim == 128
     a, b, c = model.encode_texts(["C closes the drawer.", "C closes the drawer again.", "C washes hands."])
     assert a @ b > a @ c + 0.1

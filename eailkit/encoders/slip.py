@@ -67,7 +67,7 @@ def slip_towers(state: dict[str, Tensor], source: str) -> tuple[SlipTowers, int,
     visual = VisionTransformer(
         img_size=image_size, patch_size=patch, embed_dim=width, depth=_depth(state, r"visual\.blocks\.(\d+)\."),
         num_heads=12 if width == 384 else max(1, width // 64),  # SLIP's small model has 12 heads, as MoCo v3's
-        num_classes=0,
+        num_classes=0, weight_init="skip",  # every parameter is loaded below; drawing 300 M numbers takes seconds
     )  # fmt: skip
     context, text_width = state["positional_embedding"].shape
     text = open_clip.transformer.TextTransformer(

@@ -1,11 +1,13 @@
-"""The tiny vision-language pair that ships with the course: CLIP's architecture, small, trained with SLIP's objective.
+"""The tiny vision-language pairs that ship with the course: CLIP's architecture, small, in three kinds after Table 5.
 
-EAIL uses SLIP-Base, which can't be shipped; this pair of towers is registered with open_clip as "eailkit-tiny". Here
-are its config, its objective and its weights file; `eailkit.pretrain_towers` trains it on kitchens of no split.
+EAIL's default is SLIP-Base and its Table 5 compares CLIP and InternVL; none of them can be shipped. Their small
+counterparts are registered with open_clip as "eailkit-tiny" and "eailkit-wide". Here are their configs, objective and
+weights files; `eailkit.pretrain_towers` trains them on kitchens of no split.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -22,9 +24,10 @@ from eailkit.errors import CheckpointError
 from eailkit.files import DATA_SAMPLES, write_beside
 
 NAME = "eailkit-tiny"
-CONFIG_FILE = Path(__file__).with_name(f"{NAME}.json")
+ARCHITECTURES = (NAME, "eailkit-wide")
 WEIGHTS_DIR = DATA_SAMPLES / "tiny_towers"
-open_clip.add_model_config(CONFIG_FILE)
+for _name in ARCHITECTURES:
+    open_clip.add_model_config(Path(__file__).with_name(f"{_name}.json"))
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SlipObjective:
     """SLIP's objective: CLIP's loss plus `ssl_scale` times SimCLR's on two augmented views.
 
     Attributes:
-        ssl_scale: SLIP: 1.
+        ssl_scale: SLIP: 1. With 0 it is CLIP's objective.
         temperature: of SimCLR. SLIP: 0.1.
         mlp: widths of SimCLR's head. SLIP: (4096, 4096, 256). Tiny: (256, 256, 64).
     """
@@ -42,9 +45,36 @@ class SlipObjective:
     mlp: tuple[int, int, int] = (256, 256, 64)
 
 
-def model_config() -> dict:
+@dataclass(frozen=True)
+class TowerKind:
+    """One of the shipped pairs.
+
+    Attributes:
+        architecture: open_clip's name of it.
+        objective: what it is trained with.
+        stands_for: the encoder of EAIL's Table 5 whose place it takes.
+    """
+
+    architecture: str
+    objective: SlipObjective
+    stands_for: str
+
+
+KINDS = {
+    "slip": TowerKind(NAME, SlipObjective(), "SLIP-Base, EAIL's default"),
+    "clip": TowerKind(NAME, SlipObjective(ssl_scale=0.0), "CLIP"),
+    "wide": TowerKind("eailkit-wide", SlipObjective(ssl_scale=0.0), "InternVL, the largest"),
+}
+
+
+def weights_dir(kind: str, root: Path = WEIGHTS_DIR) -> Path:
+    """Folder of a kind's files: `root` for slip, the default, and `root / kind` for the others."""
+    return root if kind == "slip" else root / kind
+
+
+def model_config(architecture: str = NAME) -> dict:
     """The architecture, as open_clip reads it."""
-    return json.loads(CONFIG_FILE.read_text(encoding="utf-8"))
+    return json.loads(Path(__file__).with_name(f"{architecture}.json").read_text(encoding="utf-8"))
 
 
 def tokenizer() -> open_clip.tokenizer.SimpleTokenizer:
@@ -81,7 +111,8 @@ class SlipTraining(nn.Module):
     """Towers and SimCLR head under SLIP's objective: L = CLIP(image, text) + ssl_scale * SimCLR(view, other view).
 
     SimCLR's head sits on the pooled features before the projection to the joint space, so the projection is taken out
-    of the image tower while it trains; `finish` puts it back.
+    of the image tower while it trains; `finish` gives a copy that has it. With ssl_scale 0 there is no head
+    and there are no views.
 
     Args:
         towers: from `new_model`.
@@ -93,32 +124,36 @@ class SlipTraining(nn.Module):
         self.towers, self.objective = towers, objective or SlipObjective()
         self.projection = nn.Parameter(towers.visual.proj.detach().clone())
         towers.visual.proj = None
-        self.head = SimclrHead(self.projection.shape[0], self.objective.mlp)
+        self.head = SimclrHead(self.projection.shape[0], self.objective.mlp) if self.objective.ssl_scale else None
         self.clip_loss = open_clip.ClipLoss()
 
     def finish(self) -> open_clip.CLIP:
-        """The trained towers, whole again and in eval mode."""
-        self.towers.visual.proj = nn.Parameter(self.projection.detach().clone())
-        return self.towers.eval()
+        """The towers as trained so far, whole again: a copy in eval mode, so that training can go on."""
+        towers = copy.deepcopy(self.towers)
+        towers.visual.proj = nn.Parameter(self.projection.detach().clone())
+        return towers.eval()
 
     def forward(
         self,
         image: Float[Tensor, "n 3 size size"],
         text: Int[Tensor, "n context"],
-        view: Float[Tensor, "m 3 size size"],
-        other: Float[Tensor, "m 3 size size"],
+        view: Float[Tensor, "m 3 size size"] | None = None,
+        other: Float[Tensor, "m 3 size size"] | None = None,
     ) -> dict[str, Tensor]:
-        """The terms "clip" and "simclr", their sum "total", and the logit scale.
+        """The terms "clip" and "simclr" (where ssl_scale isn't 0), their sum "total", and the logit scale.
 
         Args:
             image, text: pairs; text in the training vocabulary's small ids.
-            view, other: two augmented views of the same images, which need no captions.
+            view, other: two augmented views of the same images, which need no captions; left out with ssl_scale 0.
         """
         scale = self.towers.logit_scale.exp().clamp(max=100.0)
-        pooled = self.towers.visual(torch.cat([image, view, other]))  # (n + 2m, width)
+        images = image if self.head is None else torch.cat([image, view, other])
+        pooled = self.towers.visual(images)  # (n + 2m, width)
         image_features = F.normalize((pooled[: len(image)] @ self.projection).float(), dim=-1)
         text_features = self.towers.encode_text(text, normalize=True).float()
         clip = self.clip_loss(image_features, text_features, scale)
+        if self.head is None:
+            return {"total": clip, "clip": clip, "scale": scale}
         a, b = self.head(pooled[len(image) :]).chunk(2)
         simclr = simclr_loss(a, b, self.objective.temperature)
         return {"total": clip + self.objective.ssl_scale * simclr, "clip": clip, "simclr": simclr, "scale": scale}
@@ -159,14 +194,17 @@ class Vocabulary:
         return table
 
 
-def new_model(vocabulary: Vocabulary | None = None, *, patch_dropout: float = 0.0) -> open_clip.CLIP:
+def new_model(
+    vocabulary: Vocabulary | None = None, *, architecture: str = NAME, patch_dropout: float = 0.0
+) -> open_clip.CLIP:
     """Randomly initialised tiny towers.
 
     Args:
         vocabulary: its small ids are the tokens, where given; else CLIP's own.
+        architecture: one of `ARCHITECTURES`.
         patch_dropout: share of image patches left out in training.
     """
-    config = model_config()
+    config = model_config(architecture)
     config["vision_cfg"]["patch_dropout"] = patch_dropout
     if vocabulary is not None:
         config["text_cfg"]["vocab_size"] = len(vocabulary)
@@ -177,34 +215,42 @@ def new_model(vocabulary: Vocabulary | None = None, *, patch_dropout: float = 0.
     return model
 
 
-def save_model(model: open_clip.CLIP, vocabulary: Vocabulary, path: Path) -> None:
+def save_model(model: open_clip.CLIP, vocabulary: Vocabulary, path: Path, *, architecture: str = NAME) -> None:
     """Write the towers as half precision, with the learned token rows only; beside, then renamed."""
     tensors = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
     tensors["token_ids"] = vocabulary.token_ids.int()
-    write_beside(path, lambda beside: save_file(tensors, beside, metadata={"model": NAME}))
+    write_beside(path, lambda beside: save_file(tensors, beside, metadata={"model": architecture}))
 
 
-def load_model(path: Path | None = None) -> open_clip.CLIP:
-    """The shipped towers in float32, for CLIP's own token ids.
+def load_model(path: Path | None = None, *, kind: str = "slip") -> open_clip.CLIP:
+    """Shipped towers in float32, for CLIP's own token ids.
+
+    Args:
+        path: a file that `save_model` wrote; the shipped one of the kind where None. It names its architecture.
+        kind: one of `KINDS`.
 
     Raises:
         CheckpointError: the file is missing, truncated, or of another architecture.
     """
-    path = path or WEIGHTS_DIR / "model.safetensors"
+    path = path or weights_dir(kind) / "model.safetensors"
+    remedy = f"restore data_samples/ or make them again with `python -m eailkit.pretrain_towers --kind {kind}`."
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: found no file; expected the tiny towers that ship with the repository; restore data_samples/ or "
-            "make them again with `python -m eailkit.pretrain_towers`."
+            f"{path}: found no file; expected the tiny {kind} towers that ship with the repository; {remedy}"
         )
     try:
+        with safe_open(str(path), framework="pt") as file:
+            architecture = (file.metadata() or {})["model"]
+        if architecture not in ARCHITECTURES:
+            raise KeyError(architecture)
         tensors = load_file(path)
         vocabulary = Vocabulary(tensors.pop("token_ids"))
         tensors["token_embedding.weight"] = vocabulary.full_table(tensors["token_embedding.weight"])
-        model = new_model()
+        model = new_model(architecture=architecture)
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: found a file that isn't the tiny towers ({' '.join(str(error).split())[:120]}); expected "
-            f"{NAME} weights; restore data_samples/ or run `python -m eailkit.pretrain_towers`."
+            f"weights of {' or '.join(ARCHITECTURES)}; {remedy}"
         ) from error
     return model.eval()

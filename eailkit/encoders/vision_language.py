@@ -2,13 +2,14 @@
 
 EAIL's default is SLIP-Base; Table 5 also compares CLIP-Large and InternVL. `load` takes the tiny towers that ship with
 the course, any open_clip architecture with a weights file, SLIP's own checkpoint, or features computed elsewhere.
-Nothing is downloaded here, and nothing is trained: `eailkit.pretrain_towers` made the tiny pair. open_clip takes two
+Nothing is downloaded here, and nothing is trained: `eailkit.pretrain_towers` made the tiny pairs. open_clip takes two
 seconds to import, so functions import it where a tower is built: localizing needs none.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -171,7 +172,8 @@ def load(spec: str | Path) -> VisionLanguage:
 
     Args:
         spec: one of
-            "tiny": the pair that ships with the course (128 dimensions);
+            "tiny-slip", "tiny-clip", "tiny-wide": pairs that ship with the course (128 dimensions), after Table 5;
+            "tiny": the same as "tiny-slip", since SLIP is EAIL's default;
             "MODEL:FILE": an open_clip architecture and its weights, such as "ViT-B-16:open_clip_model.safetensors";
             "MODEL:TAG": an open_clip tag whose weights already lie in the Hugging Face cache of this machine;
             a .pt file of SLIP (slip_base_100ep.pt), EAIL's default;
@@ -181,8 +183,8 @@ def load(spec: str | Path) -> VisionLanguage:
         CheckpointError: weights are missing, unreadable, or belong to another model.
     """
     spec = str(spec)
-    if spec == "tiny":
-        return _tiny()
+    if spec == "tiny" or spec.startswith("tiny-"):
+        return _tiny(spec.removeprefix("tiny").removeprefix("-") or "slip")
     import open_clip
 
     model_name, _, weights = spec.partition(":")
@@ -203,15 +205,34 @@ def load(spec: str | Path) -> VisionLanguage:
     raise CheckpointError(f"vision-language {spec!r}: found neither a file nor an open_clip architecture; {_HOW}")
 
 
-def _tiny() -> Towers:
+def _tiny(kind: str) -> Towers:
+    from eailkit.encoders import tiny_towers
+
+    if kind not in tiny_towers.KINDS:
+        raise CheckpointError(
+            f"vision-language 'tiny-{kind}': found no shipped towers of that kind; expected one of "
+            f"{', '.join(f'tiny-{k}' for k in tiny_towers.KINDS)}, or 'tiny' for the first; choose one of these."
+        )
+    return tiny_file(tiny_towers.weights_dir(kind) / "model.safetensors", kind)
+
+
+def tiny_file(path: Path, kind: str) -> Towers:
+    """Tiny towers from a file that `eailkit.pretrain_towers` wrote.
+
+    Their name carries a hash of the weights: features of towers that were trained again don't mix with the old ones.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or of another architecture.
+    """
     import open_clip
 
     from eailkit.encoders import tiny_towers
 
-    model = tiny_towers.load_model()
+    model = tiny_towers.load_model(path, kind=kind)
     cfg = open_clip.get_model_preprocess_cfg(model)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     return Towers(
-        model, tiny_towers.tokenizer(), name="tiny", embed_dim=tiny_towers.model_config()["embed_dim"],
+        model, tiny_towers.tokenizer(), name=f"tiny-{kind}-{digest}", embed_dim=model.text_projection.shape[1],
         image_size=_side(cfg["size"]), mean=cfg["mean"], std=cfg["std"],
     )  # fmt: skip
 
