@@ -56,7 +56,8 @@ def synthesize(
     Args:
         out_dir: folder of the dataset; made where absent.
         rooms, participants: how many kitchens and people.
-        minutes: mean length of a take (0.75 to 1.25 of it; a few test takes are longer, see the config).
+        minutes: mean length of a take (0.75 to 1.25 of it, or 2 to 40 min where the config says so; a few test
+            takes are longer).
         seed: of everything.
         frames: render egocentric frames for the splits that the config names.
         workers: processes; one a core where None; 1 works in this process.
