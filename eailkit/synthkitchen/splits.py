@@ -156,7 +156,9 @@ def _length(minutes: float, median: float, config: DatasetConfig, rng: np.random
 
 def _cut(median: float, config: DatasetConfig) -> tuple[float, float]:
     """Shortest and longest take in standard deviations from the median, on the logarithm's scale."""
-    return tuple(math.log(m / median) / config.minutes_spread for m in (config.shortest_minutes, config.longest_minutes))
+    return tuple(
+        math.log(m / median) / config.minutes_spread for m in (config.shortest_minutes, config.longest_minutes)
+    )
 
 
 def median_minutes(minutes: float, config: DatasetConfig) -> float:
