@@ -62,7 +62,7 @@ def open_folder(out: Path, card: dict[str, Any]) -> None:
         raise DatasetError(f"{out}: found a file; expected a folder to write the dataset to; give another path.")
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        if any(p for p in out.iterdir() if p.name != CARD + ".part"):
+        if any(p for p in out.iterdir() if p.name != f"part_{CARD}"):
             _check_card(out, card)
         writing.write_json(out / CARD, card)
         for name in ("takes", "captures", "annotations"):

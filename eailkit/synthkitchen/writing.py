@@ -11,6 +11,8 @@ import gzip
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,21 @@ TIMESYNC_HZ = 30.0
 EGO_CAMERA = "aria01_214-1"
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name to write to, renamed to `path` at the end; where the writing fails nothing stays."""
+    part = path.with_name("part_" + path.name)  # the ending stays: ffmpeg goes by it
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """JSON with a newline at its end, written beside and renamed."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(part, path)
+    with _beside(path) as part:
+        part.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def write_imu(path: Path, imu: ImuStream, sensor: ImuModel, stamp: Stamp) -> None:
@@ -56,19 +68,18 @@ def write_imu(path: Path, imu: ImuStream, sensor: ImuModel, stamp: Stamp) -> Non
     }
     table = pa.table(columns).replace_schema_metadata(metadata)
     values = [name for name in columns if name != "t_ns"]
-    part = path.with_name(path.name + ".part")
-    parquet.write_table(
-        table,
-        part,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=values,  # samples are 16-bit steps: a dictionary halves what float32 would take
-        column_encoding={"t_ns": "DELTA_BINARY_PACKED"},
-        dictionary_pagesize_limit=1 << 20,
-        row_group_size=1 << 20,
-        write_statistics=False,
-    )
-    os.replace(part, path)
+    with _beside(path) as part:
+        parquet.write_table(
+            table,
+            part,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=values,  # samples are 16-bit steps: a dictionary halves what float32 would take
+            column_encoding={"t_ns": "DELTA_BINARY_PACKED"},
+            dictionary_pagesize_limit=1 << 20,
+            row_group_size=1 << 20,
+            write_statistics=False,
+        )
 
 
 def write_trajectory(path: Path, t_s: Float[np.ndarray, " n"], motion: HeadSample, graph_uid: str) -> None:
@@ -122,8 +133,7 @@ def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"], stamp: Stamp) 
     """One frame a second as H.264; frame k stands for take time k to k + 1 s and is taken in its middle."""
     import av
 
-    part = path.with_name("part_" + path.name)
-    with av.open(str(part), "w", format="mp4") as container:
+    with _beside(path) as part, av.open(str(part), "w", format="mp4") as container:
         container.metadata["comment"] = stamp.text
         stream = container.add_stream("libx264", rate=1, options={"crf": "16", "preset": "veryfast", "threads": "1"})
         stream.height, stream.width = frames.shape[1:3]
@@ -133,7 +143,6 @@ def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"], stamp: Stamp) 
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
-    os.replace(part, path)
 
 
 def _write_csv(path: Path, table: pa.Table, *, gzip_comment: str = "") -> None:
@@ -144,6 +153,5 @@ def _write_csv(path: Path, table: pa.Table, *, gzip_comment: str = "") -> None:
         data = gzip.compress(data, compresslevel=3, mtime=0)  # no time inside: the same room gives the same bytes
         # RFC 1952: bit 4 of byte 3 says that a comment ending in 0 follows the header's ten bytes.
         data = data[:3] + b"\x10" + data[4:10] + gzip_comment.encode("latin-1") + b"\0" + data[10:]
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with _beside(path) as part:
+        part.write_bytes(data)
