@@ -158,6 +158,7 @@ class EgoExo4D:
         frame = self._frame_id(self.root / "takes" / name / "trajectory" / "closed_loop_trajectory.csv")
         for other in sorted(others, key=lambda t: (t.task != "scan", t.name)):
             cloud = aria.find_cloud(self.root / "takes" / other.name)
+            stamps.check_files(self.root, [cloud] if cloud else [])  # else a foreign one would only be another frame
             if cloud is not None and self._frame_id(cloud) in (frame, "") or cloud is not None and not frame:
                 return other
         return None
@@ -178,7 +179,6 @@ class EgoExo4D:
             return None, f"no scan and no other take of room '{self.info(name).room}' in the frame of '{name}'"
         kind = "scan" if other.task == "scan" else "another take of the room"
         cloud = aria.find_cloud(self.root / "takes" / other.name)
-        stamps.check_files(self.root, [cloud])
         return aria.read_cloud(cloud), f"{other.name} ({kind})"
 
     def imu(self, name: str, *, label: str = "imu-left") -> ImuStream:
