@@ -44,7 +44,8 @@ def ship_kitchens(root: Path, out: Path) -> list[str]:
         content["annotations"] = {uid: v for uid, v in content["annotations"].items() if uid in uids}
         _dump(out / "annotations" / path.name, content)
     splits = json.loads((root / "splits.json").read_text())
-    _dump(out / "splits.json", {name: split for name, split in splits.items() if name in names})
+    of_take = {name: split for name, split in splits["take_name_to_split"].items() if name in names}
+    _dump(out / "splits.json", {**splits, "take_name_to_split": of_take})
     for name in ("captures.json", "participants.json", "physical_setting.json", "synthkitchen.json"):
         if (root / name).exists():
             shutil.copy2(root / name, out / name)

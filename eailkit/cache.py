@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from eailkit.datasets import EgoExo4D, open_map
-from eailkit.datasets.egoexo4d import decode_frames, find_ego_video
+from eailkit.datasets.video import decode_frames, find_ego_video
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.jobs import run_all
 from eailkit.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds

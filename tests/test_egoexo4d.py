@@ -8,7 +8,7 @@ import pytest
 from fake_dataset import CLOCK_START_S, one_sentence, position_at, write_dataset, write_video
 
 from eailkit.datasets import EgoExo4D, open_recording
-from eailkit.datasets.egoexo4d import decode_frames, video_times_s
+from eailkit.datasets.video import decode_frames, video_times_s
 from eailkit.errors import DatasetError, EailkitError
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv
 
-from eailkit.datasets import aria, table
+from eailkit.datasets import aria, stamps, table
+from eailkit.datasets.video import decode_frames, find_ego_video, video_times_s
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import ActionSegment, ImuStream, Narration, PointMap, Recording
 
@@ -58,7 +59,7 @@ class EgoExo4D:
         takes: every take that takes.json lists and whose folder is there, scans included.
 
     Raises:
-        DatasetError: no takes.json, or not a list of takes.
+        DatasetError: no takes.json, not a list of takes, or takes of two SynthKitchen datasets (`stamps`).
     """
 
     root: Path
@@ -80,6 +81,7 @@ class EgoExo4D:
         splits = _read_splits(root)
         present = [t for t in listed if (root / "takes" / t["take_name"]).is_dir()]
         object.__setattr__(self, "takes", tuple(_take_info(t, splits) for t in present))
+        stamps.check_root(root, present)
 
     @functools.cached_property
     def splits(self) -> dict[str, tuple[str, ...]]:
@@ -111,6 +113,7 @@ class EgoExo4D:
     def _annotations(self, kind: str) -> dict:
         merged: dict = {}
         for path in sorted((self.root / "annotations").glob(f"{kind}_*.json")):
+            stamps.check_files(self.root, [path])
             merged.update(_read_json(path).get("annotations", {}))
         return merged
 
@@ -155,6 +158,7 @@ class EgoExo4D:
         frame = self._frame_id(self.root / "takes" / name / "trajectory" / "closed_loop_trajectory.csv")
         for other in sorted(others, key=lambda t: (t.task != "scan", t.name)):
             cloud = aria.find_cloud(self.root / "takes" / other.name)
+            stamps.check_files(self.root, [cloud] if cloud else [])  # else a foreign one would only be another frame
             if cloud is not None and self._frame_id(cloud) in (frame, "") or cloud is not None and not frame:
                 return other
         return None
@@ -174,11 +178,13 @@ class EgoExo4D:
         if other is None:
             return None, f"no scan and no other take of room '{self.info(name).room}' in the frame of '{name}'"
         kind = "scan" if other.task == "scan" else "another take of the room"
-        return aria.read_cloud(aria.find_cloud(self.root / "takes" / other.name)), f"{other.name} ({kind})"
+        cloud = aria.find_cloud(self.root / "takes" / other.name)
+        return aria.read_cloud(cloud), f"{other.name} ({kind})"
 
     def imu(self, name: str, *, label: str = "imu-left") -> ImuStream:
         """The labelled IMU of a take, from its Parquet (SynthKitchen) or its VRS (Ego-Exo4D)."""
         folder = self.root / "takes" / name
+        stamps.check_files(self.root, folder.rglob(f"{label}.parquet"))
         if (folder / f"{label}.parquet").is_file():
             return table.read_imu(folder / f"{label}.parquet", label=label)
         vrs = sorted(folder.glob("*noimagestreams.vrs")) or sorted(folder.glob("*.vrs"))
@@ -208,6 +214,7 @@ class EgoExo4D:
         """
         take, start_s = self.info(name), self.start_s(name)
         folder = self.root / "takes" / name
+        stamps.check_take(self.root, folder, take.capture, take.room)
         path = folder / "trajectory" / "closed_loop_trajectory.csv"
         video = find_ego_video(folder)
         point_map, map_source = self.room_map(name) if with_map else (None, "")
@@ -253,7 +260,8 @@ def _read_json(path: Path) -> dict | list:
 def _read_splits(root: Path) -> dict[str, str]:
     """Split by take name or uid: SynthKitchen's splits.json, else Ego-Exo4D's annotations/splits.json."""
     if (root / "splits.json").is_file():
-        return dict(_read_json(root / "splits.json"))
+        found = _read_json(root / "splits.json")
+        return dict(found.get("take_name_to_split", found))
     path = root / "annotations" / "splits.json"
     return dict(_read_json(path).get("take_uid_to_split", {})) if path.is_file() else {}
 
@@ -288,61 +296,3 @@ def _ego_timestamps_ns(path: Path) -> np.ndarray:
         )
     options = pyarrow.csv.ConvertOptions(include_columns=names[:1])
     return pyarrow.csv.read_csv(path, convert_options=options)[names[0]].to_numpy().astype(np.float64)
-
-
-def find_ego_video(folder: Path) -> Path | None:
-    """The wearer's own view among a take's videos, the smallest size of it, or None."""
-    for base in (folder / "frame_aligned_videos" / "downscaled" / "448", folder / "frame_aligned_videos"):
-        found = sorted(base.glob("aria*_214-1.mp4"))
-        if found:
-            return found[0]
-    return None
-
-
-def video_times_s(path: Path) -> np.ndarray:
-    """Time of each frame since the take's start, seconds: the middle of the span it stands for, (k + 0.5) / fps.
-
-    Raises:
-        DatasetError: the file is no video.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            count = stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
-            return (np.arange(count) + 0.5) / float(stream.average_rate)
-    except (av.FFmpegError, IndexError) as fault:
-        raise DatasetError(f"{path}: can't be read as a video ({fault}); copy or download it again.") from None
-
-
-def decode_frames(path: Path, indices: list[int], *, size: int | None = None) -> np.ndarray:
-    """Frames of a video as uint8 RGB, (len(indices), height, width, 3), in one pass from its start.
-
-    Args:
-        indices: frame numbers, any order.
-        size: scale to size x size pixels; the video's own size where None.
-
-    Raises:
-        DatasetError: the file is no video, or ends before a wanted frame.
-    """
-    import av
-
-    wanted, images = set(map(int, indices)), {}
-    try:
-        with av.open(str(path)) as container:
-            for i, frame in enumerate(container.decode(video=0)):
-                if i in wanted:
-                    scaled = frame.reformat(width=size, height=size, format="rgb24") if size else frame
-                    images[i] = scaled.to_ndarray(format="rgb24")
-                if len(images) == len(wanted):
-                    break
-    except av.FFmpegError as fault:
-        raise DatasetError(f"{path}: can't be read as a video ({fault}); copy or download it again.") from None
-    if len(images) < len(wanted):
-        raise DatasetError(
-            f"{path}: found no frame {min(wanted - set(images))}; the video is shorter than expected: get it again."
-        )
-    return (
-        np.stack([images[int(i)] for i in indices]) if len(wanted) else np.zeros((0, size or 0, size or 0, 3), np.uint8)
-    )

@@ -15,6 +15,7 @@ RUN_DEPTH_M = 0.62  # worktop, front edge included
 HANDLE_M = 0.03
 TALL_DEPTH_M = 0.66
 CLEARANCE_M = 0.85  # in front of a run
+_QUARTER_TURNS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # cosine and sine of each wall's yaw
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class FloorPlan:
 
     def wall_rect(self, wall: int, u0: float, u1: float, v0: float, v1: float) -> Rect:
         """Footprint of a stretch of a wall from v0 to v1 in front of it."""
-        x, y, yaw = self.wall_frame(wall)
-        c, s = round(np.cos(yaw)), round(np.sin(yaw))
+        x, y, _ = self.wall_frame(wall)
+        c, s = _QUARTER_TURNS[wall]
         xs = [x + c * u - s * v for u, v in ((u0, v0), (u1, v1))]
         ys = [y + s * u + c * v for u, v in ((u0, v0), (u1, v1))]
         return Rect(min(xs), min(ys), max(xs), max(ys))
@@ -110,9 +111,9 @@ class FloorPlan:
         return [self.wall_rect(s.wall, s.u0, s.u1, RUN_DEPTH_M, RUN_DEPTH_M + CLEARANCE_M) for s in slots]
 
     def door_zone(self) -> Rect:
-        """Floor inside the entrance that stays clear."""
+        """Floor inside the entrance that stays clear: where its leaf swings, and where one steps in."""
         wall, u0, u1 = self.door
-        return self.wall_rect(wall, u0 - 0.02, u1 + 0.02, 0.0, 0.85)
+        return self.wall_rect(wall, u0 - 0.02, u1 + 0.02, 0.0, max(0.85, u1 - u0))
 
     def is_free(self, xy: Float[np.ndarray, "n 2"], radius_m: float) -> Bool[np.ndarray, " n"]:
         """Positions that a disc of this radius can stand at."""

@@ -174,7 +174,7 @@ def _place_door(plan: FloorPlan, rng: np.random.Generator) -> bool:
     spots = []
     for wall in range(4):
         for u in np.arange(0.08, plan.wall_length(wall) - width - 0.08, 0.05):
-            zone = plan.wall_rect(wall, u, u + width, 0.0, 0.85)
+            zone = plan.wall_rect(wall, u, u + width, 0.0, max(0.85, width))
             if not any(zone.overlaps(r) for r in taken):
                 spots.append((wall, float(u), float(u + width)))
     if not spots:
@@ -185,10 +185,13 @@ def _place_door(plan: FloorPlan, rng: np.random.Generator) -> bool:
 
 def _place_window(plan: FloorPlan, rng: np.random.Generator) -> None:
     """Above the sink in most kitchens, else on a free wall, else nowhere."""
+    sill = lambda wall, u0, u1: plan.wall_rect(wall, u0 - 0.05, u1 + 0.05, 0.0, 0.14)  # noqa: E731
     sink = next(s for s in plan.slots if s.kind == "sink")
     if rng.random() < 0.55:
         half = min(float(rng.uniform(0.35, 0.6)), sink.mid - 0.05, plan.wall_length(sink.wall) - sink.mid - 0.05)
-        plan.window = (sink.wall, sink.mid - half, sink.mid + half)
+        window = (sink.wall, sink.mid - half, sink.mid + half)
+        if not sill(*window).overlaps(plan.door_zone()):  # the leaf would knock against it
+            plan.window = window
         return
     blocked = plan.obstacles() + [plan.door_zone()]
     for wall in rng.permutation(4):
@@ -197,6 +200,6 @@ def _place_window(plan: FloorPlan, rng: np.random.Generator) -> None:
         if length < 2 * half + 0.4:
             continue
         mid = float(rng.uniform(half + 0.1, length - half - 0.1))
-        if not any(plan.wall_rect(int(wall), mid - half, mid + half, 0.0, 0.1).overlaps(r) for r in blocked):
+        if not any(sill(int(wall), mid - half, mid + half).overlaps(r) for r in blocked):
             plan.window = (int(wall), mid - half, mid + half)
             return

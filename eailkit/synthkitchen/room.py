@@ -167,7 +167,7 @@ def generate_room(seed: int, room_id: str | None = None, *, config: RoomConfig |
         turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
         origin = centre - turn @ np.array([plan.width / 2, plan.depth / 2])
         free, free_origin = _free_floor(plan, turn, origin, config)
-        if not free.any():
+        if not free.any() or not _door_leads_in(plan, free, free_origin, turn, origin, config):
             continue
         low, high = _extent(free, free_origin, config.free_pitch_m)
         got = float((high - low).max())
@@ -220,6 +220,14 @@ def _free_floor(plan: FloorPlan, turn: np.ndarray, origin: np.ndarray, config: R
     if count > 1:
         free = label == 1 + int(np.argmax(np.bincount(label.ravel())[1:]))
     return free, low
+
+
+def _door_leads_in(plan: FloorPlan, free, free_origin, turn, origin, config: RoomConfig) -> bool:
+    """Whether who stands behind the opened door stands on the piece of floor that was kept."""
+    wall, u0, u1 = plan.door
+    step = plan.wall_rect(wall, (u0 + u1) / 2, (u0 + u1) / 2, 0.5, 0.5)
+    at = np.rint((turn @ np.array([step.x0, step.y0]) + origin - free_origin) / config.free_pitch_m).astype(int)
+    return bool(free[at[1], at[0]])
 
 
 def _extent(free: np.ndarray, origin: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:

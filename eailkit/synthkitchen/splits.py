@@ -6,9 +6,11 @@ matter. Unseen rooms are visited only by people who appear in no training take.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, special
 
 from eailkit.errors import ConfigError
 
@@ -27,6 +29,9 @@ class DatasetConfig:
         val_seen_rooms: seen rooms with one val-seen take each; half of them where None.
         unseen_takes_per_room: takes of each unseen room.
         long_takes: takes of each test split that last at least `long_minutes` (for drift over time).
+        minutes_spread: 0 draws lengths from 0.75 to 1.25 of the mean; above, standard deviation of the
+            logarithm of a log-normal that is cut (not clamped) at `shortest_minutes` and `longest_minutes`
+            and has the mean asked for. Ego-Exo4D's cooking takes last 2 to 40 minutes.
         frame_splits: splits whose takes get an egocentric video; frame_px: its height and width.
         pretrain: all rooms and people come from a range of seeds that no other dataset uses, every take
             is of the split "pretrain", with frames.
@@ -41,6 +46,9 @@ class DatasetConfig:
     unseen_takes_per_room: int = 2
     long_takes: int = 2
     long_minutes: float = 10.0
+    minutes_spread: float = 0.0
+    shortest_minutes: float = 2.0
+    longest_minutes: float = 40.0
     frame_splits: tuple[str, ...] = ("train",)
     frame_px: int = 64
     pretrain: bool = False
@@ -53,6 +61,16 @@ class DatasetConfig:
         for name in ("train_takes_per_room", "test_seen_takes_per_room", "unseen_takes_per_room", "long_takes"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: found {getattr(self, name)}; expected 0 or more; give a count.")
+        if not 0.0 <= self.minutes_spread <= 2.0:
+            raise ConfigError(
+                f"minutes_spread: found {self.minutes_spread:g}; expected 0 to 2; give for example 0.6, or 0 for takes "
+                "of about one length."
+            )
+        if not 0.1 <= self.shortest_minutes < self.longest_minutes <= 240:
+            raise ConfigError(
+                f"shortest_minutes, longest_minutes: found {self.shortest_minutes:g} and {self.longest_minutes:g}; "
+                "expected 0.1 <= shortest < longest <= 240; change the two."
+            )
         if not 16 <= self.frame_px <= 1024 or self.frame_px % 2:
             raise ConfigError(
                 f"frame_px: found {self.frame_px}; expected an even number, 16 to 1024; give for example 64."
@@ -84,7 +102,8 @@ def dataset_jobs(rooms: int, participants: int, minutes: float, seed: int, confi
     _check_counts(rooms, participants, minutes, seed)
     val, test = _unseen_rooms(rooms, participants, config)
     seen = rooms - val - test
-    people = _people(participants, val > 0, test > 0)
+    people = _people(participants, config.unseen_takes_per_room * val, config.unseen_takes_per_room * test)
+    median = median_minutes(minutes, config) if config.minutes_spread else 0.0
     val_seen = (seen + 1) // 2 if config.val_seen_rooms is None else min(config.val_seen_rooms, seen)
     jobs: list[TakeJob] = []
     turn = dict.fromkeys(people, 0)
@@ -105,7 +124,7 @@ def dataset_jobs(rooms: int, participants: int, minutes: float, seed: int, confi
             group = split if split in people else "seen"
             person = people[group][turn[group] % len(people[group])]
             turn[group] += 1
-            length = minutes * float(np.random.default_rng([seed, 3, i, k]).uniform(0.75, 1.25))
+            length = _length(minutes, median, config, np.random.default_rng([seed, 3, i, k]))
             if long_left.get(split, 0) > 0:
                 long_left[split] -= 1
                 length = max(length, config.long_minutes)
@@ -125,6 +144,46 @@ def dataset_jobs(rooms: int, participants: int, minutes: float, seed: int, confi
                 )
             )
     return jobs
+
+
+def _length(minutes: float, median: float, config: DatasetConfig, rng: np.random.Generator) -> float:
+    if not config.minutes_spread:
+        return minutes * float(rng.uniform(0.75, 1.25))
+    low, high = _cut(median, config)
+    z = special.ndtri(rng.uniform(special.ndtr(low), special.ndtr(high)))
+    return float(median * math.exp(config.minutes_spread * z))
+
+
+def _cut(median: float, config: DatasetConfig) -> tuple[float, float]:
+    """Shortest and longest take in standard deviations from the median, on the logarithm's scale."""
+    return tuple(
+        math.log(m / median) / config.minutes_spread for m in (config.shortest_minutes, config.longest_minutes)
+    )
+
+
+def median_minutes(minutes: float, config: DatasetConfig) -> float:
+    """Median of the uncut log-normal whose mean between the two cuts is `minutes`.
+
+    With a and b the cuts in standard deviations s, E = m exp(s^2 / 2) (F(b - s) - F(a - s)) / (F(b) - F(a)).
+
+    Raises:
+        ConfigError: no such median, because the mean lies outside the cuts or at one of them.
+    """
+    s = config.minutes_spread
+
+    def excess(log_median: float) -> float:
+        a, b = _cut(math.exp(log_median), config)
+        share = (special.ndtr(b - s) - special.ndtr(a - s)) / (special.ndtr(b) - special.ndtr(a))
+        return math.exp(log_median + s * s / 2) * share - minutes
+
+    ends = [math.log(m) + side * 3.0 * s for m, side in ((config.shortest_minutes, -1), (config.longest_minutes, 1))]
+    if excess(ends[0]) >= 0 or excess(ends[1]) <= 0:
+        raise ConfigError(
+            f"minutes: found a mean of {minutes:g} for takes of {config.shortest_minutes:g} to "
+            f"{config.longest_minutes:g} min; expected a mean well between them; change the mean, or the two in the "
+            "config."
+        )
+    return math.exp(optimize.brentq(excess, *ends))
 
 
 def _scan_job(room_id: str, room_seed: int) -> TakeJob:
@@ -168,9 +227,10 @@ def _unseen_rooms(rooms: int, participants: int, config: DatasetConfig) -> tuple
     return val, test
 
 
-def _people(participants: int, val: bool, test: bool) -> dict[str, list[int]]:
-    n_test = max(1, round(0.2 * participants)) if test else 0
-    n_val = max(1, round(0.1 * participants)) if val else 0
+def _people(participants: int, val_takes: int, test_takes: int) -> dict[str, list[int]]:
+    """A fifth of the people for test-unseen, a tenth for val-unseen, but never more than have a take there."""
+    n_test = min(max(1, round(0.2 * participants)), test_takes)
+    n_val = min(max(1, round(0.1 * participants)), val_takes)
     n_seen = participants - n_test - n_val
     everyone = list(range(participants))
     groups = {

@@ -1,4 +1,4 @@
-"""Which simulator made a dataset: a version that people read and a hash that machines compare.
+"""Which simulator made a dataset: a version that people read and a hash that machines compare, in every file.
 
 Design section 7: a new version of the simulator voids results of the old one. The hash covers every
 parameter that shapes the data (configs, actions, sensor), so that two folders with one hash and one
@@ -10,6 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,3 +39,48 @@ def parameter_hash(*configs: Any) -> str:
     """Sixteen hex digits over the simulator's version and every value in the given configs."""
     text = json.dumps([SYNTHKITCHEN_VERSION, *(as_plain(c) for c in configs)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Where a file comes from: the simulator's version and the hash of its parameters.
+
+    JSON and Parquet carry the two as keys, mp4 and gzip as a comment (`text`), timesync.csv as the name of an
+    empty column (`column`), MPS's files also in their graph_uid (`uid`). Version 1 stamped its card alone.
+    """
+
+    version: str
+    parameter_hash: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Stamp | None:
+        """The stamp among the keys of a JSON object or of a Parquet file's metadata, None where there is none."""
+        if "synthkitchen_version" not in values:
+            return None
+        return cls(str(values["synthkitchen_version"]), str(values.get("parameter_hash", "")))
+
+    @classmethod
+    def of_text(cls, text: str, separator: str = " ") -> Stamp | None:
+        """The stamp that `text` or `column` wrote, None where the text is something else."""
+        parts = text.split(separator)
+        return cls(parts[1], parts[2]) if len(parts) == 3 and parts[0].lower() == "synthkitchen" else None
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """For files that hold named values."""
+        return {"synthkitchen_version": self.version, "parameter_hash": self.parameter_hash}
+
+    @property
+    def text(self) -> str:
+        """For files that hold a comment: "SynthKitchen 2 0123456789abcdef"."""
+        return f"SynthKitchen {self.version} {self.parameter_hash}"
+
+    @property
+    def column(self) -> str:
+        """For tables that hold columns alone: "synthkitchen_2_0123456789abcdef"."""
+        return f"synthkitchen_{self.version}_{self.parameter_hash}"
+
+    def uid(self, kind: str, name: str) -> str:
+        """The uid of a thing (kind "take", "capture" or "graph"): another one under another stamp."""
+        where = f"synthkitchen/{self.version}/{self.parameter_hash}/{kind}/{name}"
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, where))

@@ -2,6 +2,7 @@
 
 Nothing here decides what a take holds. Every file is written beside its place and renamed, so that a kill
 leaves either the whole file or none. Ego-Exo4D keeps IMU in VRS, which no package can write; ours is Parquet.
+Every file says which simulator and parameters made it, where its format has room for that (see `version.Stamp`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import gzip
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +24,33 @@ from pyarrow import csv, parquet
 from eailkit.recording import ImuStream, PointMap
 from eailkit.synthkitchen.sensor import ImuModel
 from eailkit.synthkitchen.spline import HeadSample
+from eailkit.synthkitchen.version import Stamp
 
 TIMESYNC_HZ = 30.0
 EGO_CAMERA = "aria01_214-1"
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name to write to, renamed to `path` at the end; where the writing fails nothing stays."""
+    part = path.with_name("part_" + path.name)  # the ending stays: ffmpeg goes by it
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """JSON with a newline at its end, written beside and renamed."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(part, path)
+    with _beside(path) as part:
+        part.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def write_imu(path: Path, imu: ImuStream, sensor: ImuModel) -> None:
+def write_imu(path: Path, imu: ImuStream, sensor: ImuModel, stamp: Stamp) -> None:
     """t_ns (int64, device clock), acc_x..z (m/s2) and gyro_x..z (rad/s) as float32, sensor axes.
 
-    Schema metadata: label, R_head_sensor (JSON, 3 x 3), T_device_imu (JSON, 4 x 4; device axes are head axes).
+    Schema metadata: label, R_head_sensor (JSON, 3 x 3), T_device_imu (JSON, 4 x 4; device axes are head axes), stamp.
     """
     columns = {"t_ns": np.round(imu.t_s * 1e9).astype(np.int64)}
     for k, axis in enumerate("xyz"):
@@ -50,22 +64,22 @@ def write_imu(path: Path, imu: ImuStream, sensor: ImuModel) -> None:
         "label": imu.label,
         "R_head_sensor": json.dumps(np.round(sensor.R_head_sensor, 9).tolist()),
         "T_device_imu": json.dumps(np.round(T_device_imu, 9).tolist()),
+        **stamp.keys,
     }
     table = pa.table(columns).replace_schema_metadata(metadata)
     values = [name for name in columns if name != "t_ns"]
-    part = path.with_name(path.name + ".part")
-    parquet.write_table(
-        table,
-        part,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=values,  # samples are 16-bit steps: a dictionary halves what float32 would take
-        column_encoding={"t_ns": "DELTA_BINARY_PACKED"},
-        dictionary_pagesize_limit=1 << 20,
-        row_group_size=1 << 20,
-        write_statistics=False,
-    )
-    os.replace(part, path)
+    with _beside(path) as part:
+        parquet.write_table(
+            table,
+            part,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=values,  # samples are 16-bit steps: a dictionary halves what float32 would take
+            column_encoding={"t_ns": "DELTA_BINARY_PACKED"},
+            dictionary_pagesize_limit=1 << 20,
+            row_group_size=1 << 20,
+            write_statistics=False,
+        )
 
 
 def write_trajectory(path: Path, t_s: Float[np.ndarray, " n"], motion: HeadSample, graph_uid: str) -> None:
@@ -92,7 +106,7 @@ def write_trajectory(path: Path, t_s: Float[np.ndarray, " n"], motion: HeadSampl
     _write_csv(path, pa.table(columns))
 
 
-def write_cloud(path: Path, cloud: PointMap, graph_uid: str) -> None:
+def write_cloud(path: Path, cloud: PointMap, graph_uid: str, stamp: Stamp) -> None:
     """MPS's semidense_points.csv.gz, positions to a tenth of a millimetre."""
     n = len(cloud)
     points = np.round(cloud.points_world_m.astype(np.float64), 4)
@@ -104,20 +118,23 @@ def write_cloud(path: Path, cloud: PointMap, graph_uid: str) -> None:
         "inv_dist_std": np.round(zeros if cloud.inv_dist_std is None else cloud.inv_dist_std.astype(np.float64), 6),
         "dist_std": np.round(zeros if cloud.dist_std is None else cloud.dist_std.astype(np.float64), 6),
     }
-    _write_csv(path, pa.table(columns), compressed=True)
+    _write_csv(path, pa.table(columns), gzip_comment=stamp.text)
 
 
-def write_timesync(path: Path, t_ns: np.ndarray) -> None:
-    """captures/<capture>/timesync.csv: one row a frame of the 30 Hz rig, device clock in nanoseconds."""
-    _write_csv(path, pa.table({f"{EGO_CAMERA}_capture_timestamp_ns": t_ns}))
+def write_timesync(path: Path, t_ns: np.ndarray, stamp: Stamp) -> None:
+    """captures/<capture>/timesync.csv: one row a frame of the 30 Hz rig, device clock in nanoseconds.
+
+    Such a file has a column for each camera of the rig; an empty one more, named after the stamp, breaks no reader.
+    """
+    _write_csv(path, pa.table({f"{EGO_CAMERA}_capture_timestamp_ns": t_ns, stamp.column: pa.nulls(len(t_ns))}))
 
 
-def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"]) -> None:
+def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"], stamp: Stamp) -> None:
     """One frame a second as H.264; frame k stands for take time k to k + 1 s and is taken in its middle."""
     import av
 
-    part = path.with_name("part_" + path.name)
-    with av.open(str(part), "w", format="mp4") as container:
+    with _beside(path) as part, av.open(str(part), "w", format="mp4") as container:
+        container.metadata["comment"] = stamp.text
         stream = container.add_stream("libx264", rate=1, options={"crf": "16", "preset": "veryfast", "threads": "1"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.thread_count = "yuv420p", 1
@@ -126,15 +143,15 @@ def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"]) -> None:
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
-    os.replace(part, path)
 
 
-def _write_csv(path: Path, table: pa.Table, *, compressed: bool = False) -> None:
+def _write_csv(path: Path, table: pa.Table, *, gzip_comment: str = "") -> None:
     buffer = io.BytesIO()
     csv.write_csv(table, buffer, csv.WriteOptions(quoting_style="none"))
     data = buffer.getvalue().replace(b'"', b"")  # arrow quotes the header's names whatever the style
-    if compressed:
+    if gzip_comment:
         data = gzip.compress(data, compresslevel=3, mtime=0)  # no time inside: the same room gives the same bytes
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+        # RFC 1952: bit 4 of byte 3 says that a comment ending in 0 follows the header's ten bytes.
+        data = data[:3] + b"\x10" + data[4:10] + gzip_comment.encode("latin-1") + b"\0" + data[10:]
+    with _beside(path) as part:
+        part.write_bytes(data)
