@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import frames_page, localization, map_realism, real_walk, speed
+from benchmarks import frames_page, localization, map_realism, real_walk, realism, speed
 
 TABLES = ["localization", "real_walk", "speed"]
-PICTURES = ["map_realism", "frames_page"]  # need a browser or real recordings; asked for by name
+PICTURES = ["realism", "map_realism", "frames_page"]  # need a browser; asked for by name
+NEED_REAL_DATA = ("real_walk", "realism", "map_realism")
 
 
 def main() -> None:
@@ -23,19 +24,20 @@ def main() -> None:
     parser.add_argument("--results", default="results", help="folder of the ledger")
     parser.add_argument("--only", nargs="+", default=TABLES, choices=TABLES + PICTURES)
     args = parser.parse_args()
-    if "localization" in args.only:
-        localization.record(args.out, args.profile, args.seeds, args.results)
-    if "real_walk" in args.only:
-        if os.environ.get("EAILKIT_REAL_DATA"):
-            real_walk.record(args.out, args.profile, (args.seeds or [0])[0], args.results)
+    seed, real = (args.seeds or [0])[0], bool(os.environ.get("EAILKIT_REAL_DATA"))
+    tables = {
+        "localization": lambda: localization.record(args.out, args.profile, args.seeds, args.results),
+        "real_walk": lambda: real_walk.record(args.out, args.profile, seed, args.results),
+        "speed": lambda: speed.record(args.results),
+        "realism": lambda: realism.record(args.results),
+        "map_realism": lambda: map_realism.record(args.results),
+        "frames_page": lambda: frames_page.record(args.results),
+    }
+    for name in args.only:
+        if name in NEED_REAL_DATA and not real:
+            print(f"{name}: skipped, EAILKIT_REAL_DATA names no folder of real recordings")
         else:
-            print("real_walk: skipped, EAILKIT_REAL_DATA names no folder of real recordings")
-    if "speed" in args.only:
-        speed.record(args.results)
-    if "map_realism" in args.only:
-        map_realism.record(args.results)
-    if "frames_page" in args.only:
-        frames_page.record(args.results)
+            tables[name]()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.synthkitchen.actions import ACTION_NAMES
-from eailkit.synthkitchen.camera import render_frames
+from eailkit.synthkitchen.camera import CameraConfig, render_frames
 from eailkit.synthkitchen.person import draw_person
 from eailkit.synthkitchen.room import generate_room
 from eailkit.synthkitchen.take import SimulatedTake, frame_hints, simulate_take
@@ -55,12 +55,13 @@ def record(results: str | Path = "results", picture: str | Path = "docs/frames.p
 def frames_of(
     take: SimulatedTake, room, person, when_s: Float[np.ndarray, " n"], size: int = PIXELS
 ) -> UInt8[np.ndarray, "n size size 3"]:
-    """Frames of a take at moments of its plan (s), as a dataset would hold them, at another size."""
+    """Frames of a take at moments of its plan (s), as a dataset would hold them, but larger and smoothed for the eye."""
     head = take.motion.sample(when_s)
     hands, held = frame_hints(take.plan, room, person, when_s, head.position_m)
     return render_frames(
-        room, head.position_m, head.quat_world_head_xyzw, size=size, hands_world_m=hands, held_rgb=held
-    )
+        room, head.position_m, head.quat_world_head_xyzw, size=size, hands_world_m=hands, held_rgb=held,
+        config=CameraConfig(supersample=2),
+    )  # fmt: skip
 
 
 def _lines(take: SimulatedTake, when_s: Float[np.ndarray, " n"]) -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def test_the_lamp_throws_shadows():
 
 
 def test_tellers_keep_the_pace_and_the_stated_error_rates():
-    gaps, texts, wrong, all_told = [], [], 0, 0
+    gaps, texts, wrong, kept, all_told = [], [], 0, 0, 0
     for k in range(8):
         room, person = generate_room(50 + k), draw_person(50 + k)
         plan = plan_take(room, person, 5.0, 50 + k)
@@ -100,14 +100,14 @@ def test_tellers_keep_the_pace_and_the_stated_error_rates():
         exact = NarrationConfig(missing=0.0, timing_std_s=1e-3, mistimed=0.0)
         starts = np.array([s.start_s for s in plan.segments])
         complete = narrate(plan, person, 3, room=room, config=exact)
-        assert 0.8 < len(told) / len(complete) < 1.0
         for n in complete:
             segment = plan.segments[max(0, np.searchsorted(starts, n.t_s, "right") - 1)]
             stems = [p.split("{")[0] for p in ACTIONS[segment.action].phrases]
             wrong += not any(n.text.startswith(stem) for stem in stems)
-        all_told += len(complete)
+        kept, all_told = kept + len(told), all_told + len(complete)
         texts.append([n.text.split(" with ")[0].removesuffix(".") for n in complete])
     assert 1.0 < np.median(np.concatenate(gaps)) < 1.2  # 1.1 s in Ego-Exo4D
+    assert 0.84 < kept / all_told < 0.96  # a tenth is missing
     assert 0.012 < wrong / all_told < 0.04
     repeated = np.mean(np.concatenate([[a == b for a, b in zip(t, t[1:], strict=False)] for t in texts]))
     assert repeated < 0.02

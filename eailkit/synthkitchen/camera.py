@@ -25,7 +25,7 @@ class CameraConfig:
     fov_deg: float = 100.0
     pitch_down_deg: float = 20.0  # below the head's x axis
     frames_per_batch: int = 16
-    supersample: int = 2  # rays a pixel, along each side
+    supersample: int = 1  # rays a pixel, along each side
     shadow: float = 0.2  # of the lamp's light that reaches its shadow, from walls and ceiling
 
 

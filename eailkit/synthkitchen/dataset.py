@@ -25,6 +25,7 @@ from eailkit.synthkitchen.actions import ACTION_NAMES, ACTIONS
 from eailkit.synthkitchen.camera import CameraConfig, render_frames
 from eailkit.synthkitchen.folder import CARD, SIDECAR, check_dataset, is_finished, open_folder, write_errors
 from eailkit.synthkitchen.indexes import write_indexes
+from eailkit.synthkitchen.narration import NarrationConfig
 from eailkit.synthkitchen.paths import FloorPaths
 from eailkit.synthkitchen.person import draw_person
 from eailkit.synthkitchen.room import Room, RoomConfig, generate_room
@@ -76,7 +77,9 @@ def synthesize(
         jobs = [replace(job, frame_px=0) for job in jobs]
     out = Path(out_dir)
     asked = {"rooms": rooms, "participants": participants, "minutes": minutes, "seed": seed, "frames": frames}
-    digest = parameter_hash(asked, config, RoomConfig(), ScanConfig(), CameraConfig(), ARIA_LEFT, ACTIONS)
+    digest = parameter_hash(
+        asked, config, RoomConfig(), ScanConfig(), CameraConfig(), NarrationConfig(), ARIA_LEFT, ACTIONS
+    )
     stamp = Stamp(SYNTHKITCHEN_VERSION, digest)
     card = {
         "version": stamp.version,

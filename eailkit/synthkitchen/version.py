@@ -1,23 +1,27 @@
 """Which simulator made a dataset: a version that people read and a hash that machines compare, in every file.
 
 Design section 7: a new version of the simulator voids results of the old one. The hash covers every
-parameter that shapes the data (configs, actions, sensor), so that two folders with one hash and one
-seed hold the same takes.
+parameter that shapes the data (configs, actions, sensor, and every constant in the simulator's code), so
+that two folders with one hash and one seed hold the same takes.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 SYNTHKITCHEN_VERSION = "2"
+_NO_PHYSICS = ("__init__", "dataset", "folder", "indexes", "version", "writing")
 
 
 def as_plain(value: Any) -> Any:
@@ -35,9 +39,31 @@ def as_plain(value: Any) -> Any:
     return value
 
 
+@cache
+def physics_hash() -> str:
+    """Hash of the code that shapes rooms, motion, signals, pictures and words: comments and layout don't count."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem not in _NO_PHYSICS:
+            digest.update(path.stem.encode() + code_digest(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def code_digest(source: str) -> str:
+    """Hash of what a module does: the same whatever its comments, docstrings and line breaks are."""
+    digest = hashlib.sha256()
+    for node in ast.walk(ast.parse(source)):
+        first = (getattr(node, "body", None) or [None])[0] if not isinstance(node, (ast.Lambda, ast.IfExp)) else None
+        if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
+            node.body = node.body[1:]  # a docstring
+        plain = [(k, v) for k, v in ast.iter_fields(node) if isinstance(v, (str, int, float, bytes, complex))]
+        digest.update(repr((type(node).__name__, plain)).encode())  # not ast.dump, which Pythons write differently
+    return digest.hexdigest()
+
+
 def parameter_hash(*configs: Any) -> str:
-    """Sixteen hex digits over the simulator's version and every value in the given configs."""
-    text = json.dumps([SYNTHKITCHEN_VERSION, *(as_plain(c) for c in configs)], sort_keys=True)
+    """Sixteen hex digits over the simulator's version and code, and every value in the given configs."""
+    text = json.dumps([SYNTHKITCHEN_VERSION, physics_hash(), *(as_plain(c) for c in configs)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
