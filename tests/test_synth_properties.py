@@ -5,15 +5,19 @@ A check that never fails proves nothing, so each is also given something broken.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from benchmarks.properties import check_seeds, motion_faults, plan_faults, room_faults
+from eailkit.synthkitchen import take
 from eailkit.synthkitchen.mesh import to_trimesh
 from eailkit.synthkitchen.motion import head_motion
-from eailkit.synthkitchen.person import draw_person
+from eailkit.synthkitchen.motion_plan import MotionPlan, MotionProfile, Stance
+from eailkit.synthkitchen.person import Person, draw_person
 from eailkit.synthkitchen.plan import plan_take
 from eailkit.synthkitchen.room import Room, generate_room
 from eailkit.synthkitchen.spline import HeadMotion
@@ -111,3 +115,34 @@ def test_a_motion_with_a_fault_is_found(room):
             return found
 
     assert any("jumps" in fault for fault in motion_faults(Torn(motion.knots[:, :3], motion.knots[:, 3:]), person))
+
+
+# -- place only through motion -------------------------------------------------------------------------------------
+
+
+def test_motion_receives_numbers_of_a_plan_a_person_and_a_seed():
+    assert list(inspect.signature(head_motion).parameters) == ["motion_plan", "person", "seed"]
+    hints = [get_type_hints(kind) for kind in (MotionPlan, Stance, MotionProfile, Person)]
+    plain = {"float", "ndarray", "tuple", "MotionProfile"}
+    for name, hint in [pair for found in hints for pair in found.items()]:
+        text = str(hint)
+        assert "str" not in text and "int" not in text, f"{name}: {text} could name a place"
+        assert any(word in text for word in plain) or "Float" in text, f"{name}: {text}"
+
+
+def test_a_room_whose_fixtures_swap_types_gives_a_bit_identical_imu(room, monkeypatch):
+    """Same actions, heights, distances and path; every fixture another kind and name, the room another id."""
+    person = draw_person(4)
+    before = take.simulate_take(room, person, 1.5, 4)
+    turned = room.fixtures[5:] + room.fixtures[:5]
+    swapped = tuple(replace(f, kind=g.kind, name=g.name) for f, g in zip(room.fixtures, turned, strict=True))
+    assert sum(f.kind != g.kind for f, g in zip(room.fixtures, swapped, strict=True)) > len(swapped) // 2
+    monkeypatch.setattr(take, "plan_take", lambda *_, **__: before.plan)
+    after = take.simulate_take(replace(room, room_id="another", fixtures=swapped), person, 1.5, 4)
+    for name in ("t_s", "acc_mps2", "gyro_radps"):
+        assert np.array_equal(getattr(before.recording.imu, name), getattr(after.recording.imu, name))
+    assert np.array_equal(before.motion.knots, after.motion.knots)
+    higher = tuple(replace(s, target_height_m=s.target_height_m + 0.2) for s in before.plan.segments)
+    monkeypatch.setattr(take, "plan_take", lambda *_, **__: replace(before.plan, segments=higher))
+    moved = take.simulate_take(room, person, 1.5, 4)
+    assert not np.array_equal(before.recording.imu.acc_mps2, moved.recording.imu.acc_mps2)  # it does listen to height
