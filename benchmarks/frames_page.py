@@ -55,7 +55,7 @@ def record(results: str | Path = "results", picture: str | Path = "docs/frames.p
 def frames_of(
     take: SimulatedTake, room, person, when_s: Float[np.ndarray, " n"], size: int = PIXELS
 ) -> UInt8[np.ndarray, "n size size 3"]:
-    """Frames of a take at moments of its plan (s), as a dataset would hold them, but larger and smoothed for the eye."""
+    """Frames of a take at moments of its plan (s), as a dataset holds them, but larger and smoothed."""
     head = take.motion.sample(when_s)
     hands, held = frame_hints(take.plan, room, person, when_s, head.position_m)
     return render_frames(

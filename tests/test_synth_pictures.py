@@ -54,7 +54,10 @@ def test_every_action_shows_a_thing_of_its_own_where_the_hands_are():
     ahead, left = np.array([np.cos(2 * half), np.sin(2 * half), 0]), np.array([-np.sin(2 * half), np.cos(2 * half), 0])
     middle = eye[0] + 0.42 * ahead - (0, 0, 0.3)
     hands = np.stack([middle + 0.1 * left, middle - 0.1 * left])[None]
-    of = lambda held: render_frames(room, eye, quat, hands_world_m=hands, held_rgb=held)[0].astype(int)  # noqa: E731
+    smooth = CameraConfig(supersample=2)
+    of = lambda held: render_frames(  # noqa: E731
+        room, eye, quat, hands_world_m=hands, held_rgb=held, config=smooth
+    )[0].astype(int)
     bare = of(None)
     assert set(THINGS) < set(ACTION_NAMES)
     rng = np.random.default_rng(1)

@@ -16,11 +16,10 @@ from eailkit.synthkitchen.motion_plan import MotionPlan, MotionProfile, Stance
 from eailkit.synthkitchen.person import Person
 from eailkit.synthkitchen.posture import (
     DEVICE_FROM_NECK_M,
-    HIP,
     RATTLE_FROM_DEVICE_M,
-    SEAT_M,
     neck_offset,
     reach_posture,
+    seat_drop,
 )
 from eailkit.synthkitchen.signals import Track, add_transients, band_noise, gaussian_smooth, slow_noise
 from eailkit.synthkitchen.spline import KNOT_HZ, HeadMotion, rotation
@@ -138,7 +137,7 @@ class _Performer:
 
     def _sit(self, start: float, end: float) -> tuple[float, float]:
         """Sit down at the start; returns when the person sits, and when they must begin to rise."""
-        self.drop_seated = HIP * self.person.height_m - SEAT_M
+        self.drop_seated = seat_drop(self.person)
         self.rise_s = float(self.rng.uniform(1.2, 1.7)) / self.person.tempo
         self._through(start, self.drop_seated)
         self.impacts += [(start + self.rise_s, float(1.2 * np.exp(self.rng.normal(0.0, 0.5))))]

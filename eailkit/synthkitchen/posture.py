@@ -45,6 +45,11 @@ def neck_offset(
     return ahead, NECK * person.height_m - trunk * (1.0 - np.cos(trunk_rad)) - drop_m
 
 
+def seat_drop(person: Person) -> float:
+    """How far neck and hips sink from standing to sitting upright, m."""
+    return (NECK - SITTING_NECK) * person.height_m - SEAT_M
+
+
 def reach_posture(person: Person, height_m: float, distance_m: float, *, seated: bool, reach: float) -> Posture:
     """The mildest bend that brings the hands within a comfortable arm's length of the target.
 
@@ -56,7 +61,7 @@ def reach_posture(person: Person, height_m: float, distance_m: float, *, seated:
     bend = np.linspace(0.0, 1.0, 41)
     trunk = (0.55 if seated else 1.25) * bend
     knee = np.zeros_like(bend) if seated else 0.26 * h * person.squat * bend**1.3
-    hip = SEAT_M if seated else HIP * h
+    hip = HIP * h - (seat_drop(person) if seated else 0.0)
     shoulder_up = hip - knee + (SHOULDER - HIP) * h * np.cos(trunk)
     shoulder_ahead = (1.0 if seated else 1.0 - _BALANCE) * (SHOULDER - HIP) * h * np.sin(trunk)
     missing = np.hypot(distance_m - shoulder_ahead, height_m - shoulder_up) - _COMFORT * ARM * h
@@ -65,7 +70,8 @@ def reach_posture(person: Person, height_m: float, distance_m: float, *, seated:
     if height_m > shoulder_up[0] and not seated:
         first, toe = min(first, 4), float(np.clip(missing[0] + 0.02, 0.0, 0.07))
     trunk_rad, knee_m, toe_m = reach * trunk[first], reach * knee[first], reach * toe
-    seat_drop = (HIP * h - SEAT_M) if seated else 0.0
-    ahead, neck = neck_offset(person, np.array([trunk_rad]), np.array([knee_m + seat_drop - toe_m]))
+    ahead, neck = neck_offset(
+        person, np.array([trunk_rad]), np.array([knee_m + (seat_drop(person) if seated else 0.0) - toe_m])
+    )
     down = np.arctan2(neck[0] + 0.08 - height_m, max(distance_m - ahead[0] - 0.05, 0.12))
     return Posture(float(trunk_rad), float(knee_m), float(toe_m), float(down))
