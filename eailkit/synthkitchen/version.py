@@ -51,11 +51,12 @@ def physics_hash() -> str:
 
 def code_digest(source: str) -> str:
     """Hash of what a module does: the same whatever its comments, docstrings and line breaks are."""
+    tree = ast.parse(source)
+    for node in list(ast.walk(tree)):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
     digest = hashlib.sha256()
-    for node in ast.walk(ast.parse(source)):
-        first = (getattr(node, "body", None) or [None])[0] if not isinstance(node, (ast.Lambda, ast.IfExp)) else None
-        if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
-            node.body = node.body[1:]  # a docstring
+    for node in ast.walk(tree):
         plain = [(k, v) for k, v in ast.iter_fields(node) if isinstance(v, (str, int, float, bytes, complex))]
         digest.update(repr((type(node).__name__, plain)).encode())  # not ast.dump, which Pythons write differently
     return digest.hexdigest()
