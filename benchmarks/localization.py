@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from eailkit.evaluation import METRICS, Table, error_over_time, gate
+from eailkit.knowable import KNOWABLE
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.pipeline import FULL, Run
 from eailkit.profiles import get_profile
@@ -41,6 +43,7 @@ def record(out: str | Path, profile: str, seeds: list[int] | None = None, result
     append_rows(f"localization_{profile}", _method_rows(tables, common), results_dir=results)
     append_rows(f"gates_{profile}", _gate_rows(tables, common), results_dir=results)
     append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results)
+    append_rows(f"knowable_{profile}", _knowable_rows(run.knowable(), common), results_dir=results)
 
 
 def _method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
@@ -81,6 +84,20 @@ def _gate_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
                 mean={"ratio": round(float(np.mean(ratios)), 3)}, spread={"ratio": round(float(np.std(ratios)), 3)},
                 **common,
             ))  # fmt: skip
+    return rows
+
+
+def _knowable_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
+    rows = []
+    for split, rooms in frame.groupby("split", sort=False):
+        mean = {name: round(float(rooms[name].mean()), 3) for name in KNOWABLE}
+        spread = {name: round(float(rooms[name].std()), 3) if len(rooms) > 1 else 0.0 for name in KNOWABLE}
+        each = rooms.drop(columns="split").round(3).to_dict("records")
+        rows.append(LedgerRow(
+            id=split, question=f"How much can any method know of the place on {split}?",
+            config={"spread": "standard deviation over rooms", "rooms": each}, mean=mean, spread=spread,
+            **(common | {"seeds": ()}),
+        ))  # fmt: skip
     return rows
 
 

@@ -10,11 +10,14 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from eailkit.baselines import localization as lines
 from eailkit.cache import Prepared, prepare
 from eailkit.encoders import vision_language
 from eailkit.encoders.vision_language import VisionLanguage
 from eailkit.evaluation import Table
+from eailkit.knowable import knowable
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import Profile, get_profile
 from eailkit.sequence_data import Prediction
@@ -223,6 +226,10 @@ class Run:
         every = ("train", "val-seen", "val-unseen", "test-seen", "test-unseen")
         table.add("oracle: room's habits", lambda t: lines.occupancy(prepared, t, splits=every, same_room_only=True))
         return table
+
+    def knowable(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
+        """What bounds every method, room by room: see `knowable.knowable`."""
+        return knowable(self.prepared, splits)
 
     def train_velocity(self):
         """The velocity net behind dead reckoning, trained or found."""

@@ -54,7 +54,7 @@ FLOORS = [
         "tower_scores",
         "tower_card",
     },
-    {"stage2", "sequences", "evaluation", "localize", "pipeline"},
+    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]
