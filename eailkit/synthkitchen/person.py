@@ -80,7 +80,7 @@ def draw_person(seed: int) -> Person:
         tempo=spread(0.15),
         vigour=spread(0.35),
         sway=spread(0.3),
-        rattle=min(spread(1.0), 5.0),
+        rattle=min(spread(1.0), 4.0),
         glasses_tilt_rad=(float(rng.normal(0.05, 0.07)), float(rng.normal(0.0, 0.03))),
         talkative=spread(0.5),
         phone=spread(0.6),
