@@ -1,4 +1,4 @@
-"""`python -m benchmarks.readme [--course DIR]`: write README's numbers from the ledger, so that nobody types them.
+"""`python -m benchmarks.readme [--course DIR]`: README's and the card's numbers from the ledger: nobody types them.
 
 The parts between `<!-- name -->` and `<!-- /name -->` are replaced. With `--course`, the times of a finished course
 run are recorded first.
@@ -11,12 +11,14 @@ import json
 import re
 from pathlib import Path
 
+from benchmarks.card import card_parts
 from eailkit import paper
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, read
 from eailkit.pipeline import FULL
 from eailkit.report import clock
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+CARD = README.parent / "docs" / "synthkitchen.md"
 RESULTS = README.parent / "results"
 LINES = (
     FULL, "EAIL, another take's IMU", "IMU alone", "stage 1 alone", "dead reckoning", "training occupancy",
@@ -109,22 +111,28 @@ def _gates(results: Path) -> str:
     return "\n".join(out)
 
 
-def filled(text: str, results: Path = RESULTS) -> str:
-    """README's text with every generated part put in."""
-    for name, content in parts(results).items():
+def filled(text: str, contents: dict[str, str]) -> str:
+    """A text with every generated part put in."""
+    for name, content in contents.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = pattern.sub(lambda m, content=content: m.group(1) + content + "\n" + m.group(2), text)
     return text
 
 
+def documents(results: Path = RESULTS) -> dict[Path, dict[str, str]]:
+    """The texts that hold numbers, each with its generated parts."""
+    return {README: parts(results), CARD: card_parts(results)}
+
+
 def main() -> None:
-    """Record a course run if one is given, then write README."""
+    """Record a course run if one is given, then write README and card."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
     parser.add_argument("--course", type=Path, help="folder of a finished course run")
     args = parser.parse_args()
     if args.course:
         record_course(args.course)
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, contents in documents().items():
+        path.write_text(filled(path.read_text(encoding="utf-8"), contents), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""README's numbers are the ledger's."""
+"""The numbers of README and of SynthKitchen's card are the ledger's."""
 
-from benchmarks.readme import README, filled, parts
+import pytest
+
+from benchmarks.readme import documents, filled
 
 
-def test_readme_says_what_the_ledger_holds():
-    text = README.read_text(encoding="utf-8")
-    assert all(f"<!-- {name} -->" in text and f"<!-- /{name} -->" in text for name in parts())
-    assert all(content in text for content in parts().values())
-    assert filled(text) == text, "run `python -m benchmarks.readme`"
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_a_text_says_what_the_ledger_holds(path):
+    text, contents = path.read_text(encoding="utf-8"), documents()[path]
+    assert all(f"<!-- {name} -->" in text and f"<!-- /{name} -->" in text for name in contents)
+    assert filled(text, contents) == text, "run `python -m benchmarks.readme`"
+    assert all(content in text for content in contents.values())

@@ -1,0 +1,94 @@
+"""The numbers of SynthKitchen's card, from the ledger; `python -m benchmarks.readme` writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eailkit.knowable import KNOWABLE
+from eailkit.ledger import read
+
+KINDS = {
+    "real Aria walk": "real walk", "simulated": "simulated",
+    "simulated, thinned to the real density": "simulated, at the real density",
+}  # fmt: skip
+
+
+def card_parts(results: Path) -> dict[str, str]:
+    """Name of each generated part of the card -> its text."""
+    rows = {name: {row["id"]: row for row in read(name, results_dir=results)} for name in
+            ("realism", "map_realism", "narrations", "knowable_quick")}  # fmt: skip
+    return {
+        "heads": _heads(rows["realism"]),
+        "classifier": _classifier(rows["realism"]),
+        "maps": _maps(rows["map_realism"]),
+        "words": _words(rows["narrations"]),
+        "knowable": _knowable(rows["knowable_quick"]),
+    }
+
+
+def _heads(rows: dict[str, dict]) -> str:
+    out = ["| activity | | inside (%) | outside the range |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        if "inside (%)" not in row["mean"]:
+            continue
+        outside = ", ".join(_plain(s) for s in row["config"].get("outside", ()))
+        kind = row["config"].get("kind", "together")
+        out.append(f"| {name.replace('_', ' ')} | {kind} | {row['mean']['inside (%)']:.0f} | {outside} |")
+    walk = rows["Aria walk, 16-128 Hz"]["mean"]
+    noise = rows["noise floor at rest"]["mean"]
+    ratios = ", ".join(f"{k.split(',')[0]} {v:.2f}" for k, v in walk.items())
+    floor = f"acceleration {_first(noise, 'acc'):.2f}, rotation {_first(noise, 'gyro'):.2f}"
+    out += ["", f"Simulated over real power beside the Aria walk (one wearer, 11 s): {ratios}.", ""]
+    return "\n".join([*out, f"Noise at rest over the documented one: {floor}."])
+
+
+def _first(values: dict[str, float], start: str) -> float:
+    return next(v for k, v in values.items() if k.startswith(start))
+
+
+def _plain(statistic: str) -> str:
+    text = statistic.replace("bp_", "").replace("_norm:", " ").replace("_", " ")
+    return text.replace("Hz", " Hz")
+
+
+def _classifier(rows: dict[str, dict]) -> str:
+    out = ["| windows | gradient boosting | logistic regression | what gives it away most |", "|---|---|---|---|"]
+    for activity in ("standing", "walking"):
+        row = rows[f"classifier | {activity}"]
+        first = ", ".join(_plain(name) for name in list(row["config"]["gives_away"])[:3])
+        auc = row["mean"]
+        boosting, logistic = auc["AUC, gradient boosting"], auc["AUC, logistic regression"]
+        out.append(f"| {activity} | {boosting:.2f} | {logistic:.2f} | {first} |")
+    return "\n".join(out)
+
+
+def _maps(rows: dict[str, dict]) -> str:
+    measures = list(dict.fromkeys(name.partition(" | ")[0] for name in rows))
+    out = ["| median (p10 to p90) | " + " | ".join(KINDS.values()) + " |", "|---" * (len(KINDS) + 1) + "|"]
+    for measure in measures:
+        cells = []
+        for kind in KINDS:
+            found = rows[f"{measure} | {kind}"]["mean"]
+            around = f" ({found['p10']:.3g} to {found['p90']:.3g})" if found["p10"] != found["p90"] else ""
+            cells.append(f"{found['p50']:.3g}{around}")
+        out.append(f"| {measure} | " + " | ".join(cells) + " |")
+    return "\n".join(out)
+
+
+def _words(rows: dict[str, dict]) -> str:
+    found = rows["SynthKitchen"]["mean"]
+    return (
+        f"{found['gap p50 (s)']:.2f} s ({found['gap p10 (s)']:.2f} to {found['gap p90 (s)']:.2f} s, p10 to p90), "
+        f"{found['narrations per minute']:.0f} a minute, {found['distinct texts']:.0f} different sentences in a sample."
+    )
+
+
+def _knowable(rows: dict[str, dict]) -> str:
+    out = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    for name in KNOWABLE:
+        out.append(
+            f"| {name.replace('|', chr(92) + '|')} | "
+            + " | ".join(f"{r['mean'][name]:.2f}" for r in rows.values())
+            + " |"
+        )
+    return "\n".join(out)
