@@ -33,7 +33,7 @@ def _heads(rows: dict[str, dict]) -> str:
             continue
         outside = ", ".join(_plain(s) for s in row["config"].get("outside", ()))
         kind = row["config"].get("kind", "together")
-        out.append(f"| {name.replace('_', ' ')} | {kind} | {row['mean']['inside (%)']:.0f} | {outside} |")
+        out.append(f"| {name.replace('_', ' ')} | {kind} | {row['mean']['inside (%)']:.1f} | {outside} |")
     walk = rows["Aria walk, 16-128 Hz"]["mean"]
     noise = rows["noise floor at rest"]["mean"]
     ratios = ", ".join(f"{k.split(',')[0]} {v:.2f}" for k, v in walk.items())
