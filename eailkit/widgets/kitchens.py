@@ -133,8 +133,8 @@ def move_panel(room: Room) -> Panel:
         ]  # fmt: skip
         for trace in traces:
             figure.add_trace(trace, row=1, col=1)
-        figure.add_trace(_picture(seen[state.fixture]), row=1, col=2)
-        figure.add_trace(_picture(_frame(after, *eyes[state.fixture])), row=2, col=2)
+        figure.add_trace(picture_trace(seen[state.fixture]), row=1, col=2)
+        figure.add_trace(picture_trace(_frame(after, *eyes[state.fixture])), row=2, col=2)
         asked = float(np.hypot(state.dx_m, state.dy_m))
         far = "" if gone > asked - 0.01 else f" of {asked:.2f} m, then something is in the way"
         styled(figure, f"{state.fixture} moved {gone:.2f} m{far}", height=560, legend={"y": -0.14, "yanchor": "top"})
@@ -171,8 +171,8 @@ def _floor_traces(room: Room, *, counters: bool = True) -> list:
     z = np.where(room.free, 1.0, np.nan).astype(np.float32)
     x0, y0 = (float(v) for v in room.free_origin_xy_m)
     free = go.Heatmap(
-        z=z, x0=x0, dx=room.free_pitch_m, y0=y0, dy=room.free_pitch_m, colorscale=[[0, rgba(FOUND, 0.22)]] * 1
-        + [[1, rgba(FOUND, 0.22)]], showscale=False, hoverinfo="skip", name="free floor",
+        z=z, x0=x0, dx=room.free_pitch_m, y0=y0, dy=room.free_pitch_m, colorscale=[[0, rgba(FOUND, 0.22)], [1, rgba(FOUND, 0.22)]],
+        showscale=False, hoverinfo="skip", name="free floor",
     )  # fmt: skip
     outlines = [_outline(f, INK, "solid", "", width=1.0) for f in room.fixtures if counters or f.kind != "wall_cabinet"]
     stand = np.array([f.stand_xy_m for f in room.fixtures])
@@ -240,7 +240,8 @@ def _eye(viewpoint: tuple[np.ndarray, np.ndarray]) -> go.Scatter:
     )  # fmt: skip
 
 
-def _picture(image: UInt8[np.ndarray, "height width 3"]) -> go.Image:
+def picture_trace(image: UInt8[np.ndarray, "height width 3"]) -> go.Image:
+    """A frame as a trace, PNG inside."""
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(buffer, format="PNG")
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
