@@ -106,7 +106,7 @@ def _group(room: Room, name: str) -> list[int]:
     return same
 
 
-def _outside_m(f: Fixture, xy: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "..."]:
+def _outside_m(f: Fixture, xy: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, ...]:
     """Distance of floor positions from a fixture's footprint, 0 within."""
     c, s = np.cos(f.box_yaw_rad), np.sin(f.box_yaw_rad)
     beyond = np.abs((xy - f.box_centre_m[:2]) @ np.array([[c, -s], [s, c]])) - f.box_size_m[:2] / 2

@@ -64,9 +64,13 @@ def room_view(state: RoomState) -> go.Figure:
     figure.add_trace(cloud_trace(scan.points_world_m, bar="height z (m)"), row=1, col=2)
     area = room.free.sum() * room.free_pitch_m**2
     title = (
-        f"Seed {state.seed}: side {room.area_side_m:.2f} m, {room.counters}-shaped counters, "
-        f"{len(room.fixtures)} fixtures, {area:.1f} m² to stand on"
-    ).replace("single-shaped counters", "counters along one wall").replace("galley-shaped counters", "galley")
+        (
+            f"Seed {state.seed}: side {room.area_side_m:.2f} m, {room.counters}-shaped counters, "
+            f"{len(room.fixtures)} fixtures, {area:.1f} m² to stand on"
+        )
+        .replace("single-shaped counters", "counters along one wall")
+        .replace("galley-shaped counters", "galley")
+    )
     styled(figure, title, height=520, showlegend=False)
     figure.update_scenes(
         aspectmode="data", xaxis_title_text="x (m)", yaxis_title_text="y (m)", zaxis_title_text="z (m)",
@@ -171,8 +175,8 @@ def _floor_traces(room: Room, *, counters: bool = True) -> list:
     z = np.where(room.free, 1.0, np.nan).astype(np.float32)
     x0, y0 = (float(v) for v in room.free_origin_xy_m)
     free = go.Heatmap(
-        z=z, x0=x0, dx=room.free_pitch_m, y0=y0, dy=room.free_pitch_m, colorscale=[[0, rgba(FOUND, 0.22)], [1, rgba(FOUND, 0.22)]],
-        showscale=False, hoverinfo="skip", name="free floor",
+        z=z, x0=x0, dx=room.free_pitch_m, y0=y0, dy=room.free_pitch_m, showscale=False,
+        colorscale=[[0, rgba(FOUND, 0.22)], [1, rgba(FOUND, 0.22)]], hoverinfo="skip", name="free floor",
     )  # fmt: skip
     outlines = [_outline(f, INK, "solid", "", width=1.0) for f in room.fixtures if counters or f.kind != "wall_cabinet"]
     stand = np.array([f.stand_xy_m for f in room.fixtures])

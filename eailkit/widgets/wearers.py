@@ -32,7 +32,8 @@ from eailkit.widgets.panel import Panel
 
 WALK_S, SHOWN_S = 30.0, 5.0
 ACTION_S = 12.0
-_SEED = 11
+_SEED, _COOK = 11, 21  # the cook eats on a chair and throws things into the bin of the example room
+_LEAD_S = 2.0  # of the walk that leads to an action
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def walk_panel() -> Panel:
         "the same walk, 1.95 m tall": WalkState(height_m=1.95),
     }
     controls = {
-        "speed_mps": (0.4, 1.4, 0.05), "cadence_hz": (1.2, 2.2, 0.05), "bounce": (0.0, 2.5, 0.1),
+        "speed_mps": (0.4, 1.4, 0.05), "cadence_hz": (1.2, 2.6, 0.05), "bounce": (0.0, 2.5, 0.1),
         "heel": (0.0, 4.0, 0.2), "height_m": (1.5, 2.0, 0.01),
     }  # fmt: skip
     return Panel(walk_view, WalkState(), controls, presets)
@@ -194,7 +195,7 @@ class ActionState:
 
     action: str = "take from base cabinet"
     height_m: float = 1.7
-    second: int = 4
+    second: int = 6
 
 
 def action_panel(room: Room) -> Panel:
@@ -202,12 +203,12 @@ def action_panel(room: Room) -> Panel:
 
     @lru_cache(maxsize=16)
     def acted(action: str, height_m: float):
-        person = replace(draw_person(_SEED), height_m=height_m)
-        plan = plan_take(room, person, 0.7, _SEED, steps=[action])
+        person = replace(draw_person(_COOK), height_m=height_m)
+        plan = plan_take(room, person, 0.7, _COOK, steps=[action])
         start = next(s.start_s for s in plan.segments if s.action == ACTION_INDEX[action])
-        motion = head_motion(plan.motion_plan(), person, _SEED)
-        imu = gravity_align(simulate_imu(motion, seed=_SEED, rate_hz=800.0))
-        return person, plan, min(start, motion.duration_s - ACTION_S), motion, imu
+        motion = head_motion(plan.motion_plan(), person, _COOK)
+        imu = gravity_align(simulate_imu(motion, seed=_COOK, rate_hz=800.0))
+        return person, plan, min(max(start - _LEAD_S, 0.0), motion.duration_s - ACTION_S), motion, imu
 
     def view(state: ActionState) -> go.Figure:
         person, plan, start, motion, imu = acted(state.action, state.height_m)
@@ -245,9 +246,9 @@ def action_panel(room: Room) -> Panel:
 
     presets = {
         "a low cabinet bends the trunk": ActionState("take from base cabinet", 1.9),
-        "a wall cabinet doesn't": ActionState("take from wall cabinet", 1.7),
-        "stirring: a rhythm in the gyroscope": ActionState("stir", 1.7, 6),
-        "sitting down to eat": ActionState("eat", 1.7, 8),
+        "a wall cabinet doesn't": ActionState("take from wall cabinet", 1.9),
+        "stirring: a rhythm in the gyroscope": ActionState("stir", 1.7, 8),
+        "sitting down to eat": ActionState("eat", 1.7, 11),
     }
     controls = {"action": list(ACTION_NAMES), "height_m": (1.5, 2.0, 0.05), "second": (0, 11, 1)}
     return Panel(view, ActionState(), controls, presets)
