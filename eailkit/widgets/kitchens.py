@@ -35,8 +35,9 @@ SIZES = {
     "large": RoomConfig(min_side_m=3.2, max_side_m=4.6),
 }
 QUICK_SCAN = ScanConfig(points=50_000, places=14, azimuth_step_deg=1.5)
+COUNTERS = {"single": "along one wall", "galley": "along two walls", "l": "as an L", "u": "as a U"}
 NAMED = ("sink", "stove", "oven", "fridge", "dishwasher", "microwave", "table", "island", "shelf", "bin")
-FRAME_PX = 144
+FRAME_PX = 240
 _EYE_M = 1.6
 
 
@@ -64,14 +65,10 @@ def room_view(state: RoomState) -> go.Figure:
     figure.add_trace(cloud_trace(scan.points_world_m, bar="height z (m)"), row=1, col=2)
     area = room.free.sum() * room.free_pitch_m**2
     title = (
-        (
-            f"Seed {state.seed}: side {room.area_side_m:.2f} m, {room.counters}-shaped counters, "
-            f"{len(room.fixtures)} fixtures, {area:.1f} m² to stand on"
-        )
-        .replace("single-shaped counters", "counters along one wall")
-        .replace("galley-shaped counters", "galley")
+        f"Seed {state.seed}: side {room.area_side_m:.2f} m, counters {COUNTERS[room.counters]}, "
+        f"{len(room.fixtures)} fixtures, {area:.1f} m² to stand on"
     )
-    styled(figure, title, height=520, showlegend=False)
+    styled(figure, title, height=480, showlegend=False)
     figure.update_scenes(
         aspectmode="data", xaxis_title_text="x (m)", yaxis_title_text="y (m)", zaxis_title_text="z (m)",
         camera={"eye": {"x": 1.2, "y": -1.5, "z": 1.1}},
@@ -119,13 +116,15 @@ def move_panel(room: Room) -> Panel:
     eyes = {name: _viewpoint(room, _fixture(room, name)) for name in names}
     seen = {name: _frame(room, *eyes[name]) for name in names}
     grid = MapGrid(room.area_centre_xy_m, room.area_side_m + 1.4, 0.0)
+    boxes = np.array([f.box_centre_m[:2] for f in room.fixtures])
+    low, high = boxes.min(axis=0) - 0.6, boxes.max(axis=0) + 0.6
 
     def view(state: MoveState) -> go.Figure:
         after = pushed(room, state)
         old, new = _fixture(room, state.fixture), _fixture(after, state.fixture)
         gone = float(np.linalg.norm((new.box_centre_m - old.box_centre_m)[:2]))
         figure = make_subplots(
-            2, 2, specs=[[{"rowspan": 2}, {}], [None, {}]], column_widths=[0.66, 0.34], vertical_spacing=0.1,
+            2, 2, specs=[[{"rowspan": 2}, {}], [None, {}]], column_widths=[0.6, 0.4], vertical_spacing=0.08,
             subplot_titles=("", "the frame before", "and after"),
         )  # fmt: skip
         was, now = way(room, state.fixture), way(after, state.fixture)
@@ -146,7 +145,9 @@ def move_panel(room: Room) -> Panel:
         for row in (1, 2):
             figure.update_xaxes(visible=False, row=row, col=2)
             figure.update_yaxes(visible=False, row=row, col=2)
-        return metres(figure, row=1, col=1)
+        metres(figure, row=1, col=1)
+        figure.update_xaxes(range=[low[0], high[0]], row=1, col=1)
+        return figure.update_yaxes(range=[low[1], high[1]], row=1, col=1)
 
     presets = {"as drawn": MoveState(names[0])}
     for name in names[:2]:

@@ -96,8 +96,8 @@ def walk_view(state: WalkState) -> go.Figure:
     figure.add_vline(x=aimed, line={"color": INK, "dash": "dot"}, row=1, col=2)
     title = f"{found:.1f} steps a second (dotted: the formula's {aimed:.2f} Hz)"
     styled(figure, title, height=460, showlegend=False)
-    figure.update_yaxes(title_text="vertical force - g (m/s²)", range=[-9, 9], row=1, col=1)
-    figure.update_yaxes(title_text="yaw rate (rad/s)", range=[-0.8, 0.8], row=2, col=1)
+    figure.update_yaxes(title_text="vertical force - g (m/s²)", range=[-12, 12], row=1, col=1)
+    figure.update_yaxes(title_text="yaw rate (rad/s)", range=[-1.5, 1.5], row=2, col=1)
     figure.update_xaxes(title_text="time (s)", row=2, col=1)
     figure.update_xaxes(title_text="frequency (Hz)", type="log", row=1, col=2)
     return figure.update_yaxes(
@@ -130,7 +130,7 @@ class TouchState:
     distance_m: float
 
 
-def touch_plan(fixture: Fixture, *, action: str = "pour", seconds: float = 8.0) -> TakePlan:
+def touch_plan(fixture: Fixture, *, action: str = "pour", seconds: float = 9.0) -> TakePlan:
     """Standing before a fixture and doing one action from the second second on, planned as `plan_take` plans it."""
     gap = fixture.work_point_m[:2] - fixture.stand_xy_m
     segment = Segment(
@@ -159,7 +159,8 @@ def touch_panel(room: Room) -> Panel:
     gap = float(np.hypot(*(first.work_point_m[:2] - first.stand_xy_m)))
     start = TouchState("counter", round(float(first.work_point_m[2]), 2), round(gap, 2))
     before = felt(touch_plan(touched(first, start)), person)
-    t, level = before.t_s - before.t_s[0], lambda s: np.linalg.norm(s.acc_mps2, axis=1) - GRAVITY_MPS2
+    t = before.t_s - before.t_s[0]
+    shown = (t > 0.5) & (t < 8.5)  # a motion's first and last instants are the spline's ends
 
     def view(state: TouchState) -> go.Figure:
         after = felt(touch_plan(touched(first, state)), person)
@@ -167,12 +168,12 @@ def touch_panel(room: Room) -> Panel:
         figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.06)
         name = f"{state.kind}, {state.height_m:.2f} m high, {state.distance_m:.2f} m away"
         for stream, label, colour in ((before, f"counter, {start.height_m:.2f} m high", INK), (after, name, CYCLE[5])):
-            turning = np.linalg.norm(stream.gyro_radps, axis=1)
-            for row, values in ((1, level(stream)), (2, turning)):
-                line = _line(t, values, label, colour, width=3.0 if stream is before else 1.4)
+            force, turning = (np.linalg.norm(v[shown], axis=1) for v in (stream.acc_mps2, stream.gyro_radps))
+            for row, values in ((1, force - GRAVITY_MPS2), (2, turning)):
+                line = _line(t[shown], values, label, colour, width=3.0 if stream is before else 1.4)
                 line.legendgroup, line.showlegend = label, row == 1
                 figure.add_trace(line, row=row, col=1)
-        off = float(np.abs(after.acc_mps2 - before.acc_mps2).max())
+        off = float(np.abs(after.acc_mps2 - before.acc_mps2)[shown].max())
         said = "bit-identical to the counter's IMU" if same else f"another IMU: up to {off:.1f} m/s² apart"
         styled(figure, f"“pour” at a {state.kind}: {said}", height=420)
         figure.update_yaxes(title_text="|acc| - g (m/s²)", row=1, col=1)
