@@ -132,7 +132,7 @@ def move_panel(room: Room) -> Panel:
         traces += [
             _outline(old, INK, "dot", "where it stood"), _outline(new, TRUTH, "solid", state.fixture),
             path_trace(was, f"way before, {_length(was):.1f} m", CYCLE[6], width=2.5),
-            path_trace(now, f"way now, {_length(now):.1f} m", CYCLE[1], width=3.0), _eye(eyes[state.fixture]),
+            path_trace(now, f"way now, {_length(now):.1f} m", CYCLE[0], width=4.0), _eye(eyes[state.fixture]),
         ]  # fmt: skip
         for trace in traces:
             figure.add_trace(trace, row=1, col=1)
