@@ -79,7 +79,7 @@ def room_view(state: RoomState) -> go.Figure:
 def room_panel(state: RoomState | None = None) -> Panel:
     """Draw rooms from seeds."""
     presets = {
-        "two square metres to stand on": RoomState(1, "small"),
+        "two square metres to stand on": RoomState(25, "small"),
         "an island and a table": RoomState(6, "large"),
         "another seed, another kitchen": RoomState(3, "large"),
     }

@@ -248,7 +248,7 @@ def action_panel(room: Room) -> Panel:
     presets = {
         "a low cabinet bends the trunk": ActionState("take from base cabinet", 1.9),
         "a wall cabinet doesn't": ActionState("take from wall cabinet", 1.9),
-        "stirring: a rhythm in the gyroscope": ActionState("stir", 1.7, 8),
+        "stirring hardly moves the head": ActionState("stir", 1.7, 8),
         "sitting down to eat": ActionState("eat", 1.7, 11),
     }
     controls = {"action": list(ACTION_NAMES), "height_m": (1.5, 2.0, 0.05), "second": (0, 11, 1)}
