@@ -27,6 +27,7 @@ LINES = (
 QUESTIONS = {
     "00_start_here": "What does it look like when it works?",
     "01_preprocessing": "What does a network get to see of an IMU and of a map?",
+    "01b_inside_synthkitchen": "What are the course's data made of, and what can an IMU feel of a place?",
     "02_contrastive_alignment": "Can one second of head motion tell what is around you?",
     "03_heatmap_generation": "Where on this map could that second have been?",
     "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",

@@ -137,7 +137,7 @@ def find_notebooks(notebooks_dir: Path | str | None = None, only: Sequence[str] 
         ConfigError: the folder holds none, or an entry of `only` fits none.
     """
     folder = Path(notebooks_dir) if notebooks_dir else repository_folder("notebooks")
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted(folder.glob("[0-9][0-9]*_*.ipynb"))
     if not paths:
         raise ConfigError(f"{folder} holds no notebook named NN_name.ipynb: run inside a clone, or give its notebooks.")
     for start in only or ():

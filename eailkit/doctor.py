@@ -169,7 +169,7 @@ def _samples() -> Check:
 
 def _notebooks() -> Check:
     folder = repository_folder("notebooks")
-    count = len(list(folder.glob("[0-9][0-9]_*.ipynb"))) if folder.is_dir() else 0
+    count = len(list(folder.glob("[0-9][0-9]*_*.ipynb"))) if folder.is_dir() else 0
     if not count:
         return Check("notebooks", f"none in {folder}", "missing", "install with `pip install -e .` from a clone")
     return Check("notebooks", f"{count} in {folder}")

@@ -13,7 +13,7 @@ import eailkit
 from eailkit import paper
 
 REPOSITORY = Path(eailkit.__file__).resolve().parents[1]
-NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
 PACKAGE = sorted((REPOSITORY / "eailkit").rglob("*.py"))
 MAX_LINES, MAX_SETUP = 30, 5
 RE_EXECUTED = ("00", "03", "05")  # under pytest --nbval-lax, on the executed copies
@@ -57,7 +57,7 @@ def test_it_is_stripped_and_runs_on_any_python3_kernel(path):
 @every
 def test_it_opens_with_title_goal_time_and_what_one_will_be_able_to_do(path):
     first = _source(_cells(path, "markdown")[0])
-    assert re.match(rf"# {path.stem[:2]} \S", first)
+    assert re.match(rf"# {path.stem.split('_')[0]} \S", first)
     for name in ("Goal", "Time", "You will be able to"):
         assert re.search(rf"^\*\*{name}:\*\* \S", first, re.M), f"no line '**{name}:**'"
 

@@ -222,7 +222,7 @@ def test_the_readme_names_every_notebook_and_both_commands():
 
 
 def test_there_are_notebooks():
-    assert NOTEBOOKS and all(re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem) for path in NOTEBOOKS)
+    assert NOTEBOOKS and all(re.fullmatch(r"\d\d[a-z]?_[a-z0-9_]+", path.stem) for path in NOTEBOOKS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -3,6 +3,16 @@
 Show one with `panel.widget`; drive it with `panel.set(state)`, or with the `.value` of its controls.
 """
 
+from eailkit.widgets.beside import (
+    beside_figure,
+    check_step_rate,
+    check_taller,
+    kitchen_walks,
+    realism_figure,
+    realism_lines,
+    riddle_figure,
+)
+from eailkit.widgets.furniture import farthest_move, movable, move_fixture
 from eailkit.widgets.inputs import (
     CellState,
     ContrastState,
@@ -14,6 +24,7 @@ from eailkit.widgets.inputs import (
     tone_panel,
     tone_view,
 )
+from eailkit.widgets.kitchens import MoveState, RoomState, example_room, move_panel, room_panel
 from eailkit.widgets.panel import Panel
 from eailkit.widgets.results import (
     AblationState,
@@ -25,24 +36,46 @@ from eailkit.widgets.results import (
     moment_panel,
     track_panel,
 )
+from eailkit.widgets.wearers import ActionState, TouchState, WalkState, action_panel, touch_panel, walk_panel
 
 __all__ = [
     "AblationState",
     "ActionPlaceState",
+    "ActionState",
     "CellState",
     "ContrastState",
     "MomentState",
+    "MoveState",
     "Panel",
     "QueryState",
+    "RoomState",
     "ToneState",
+    "TouchState",
     "TrackState",
+    "WalkState",
     "ablation_panel",
+    "action_panel",
     "action_place_panel",
+    "beside_figure",
     "cell_panel",
+    "check_step_rate",
+    "check_taller",
     "contrast_panel",
+    "example_room",
+    "farthest_move",
+    "kitchen_walks",
     "moment_panel",
+    "movable",
+    "move_fixture",
+    "move_panel",
     "query_panel",
+    "realism_figure",
+    "realism_lines",
+    "riddle_figure",
+    "room_panel",
     "tone_panel",
     "tone_view",
+    "touch_panel",
     "track_panel",
+    "walk_panel",
 ]
