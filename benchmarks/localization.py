@@ -96,7 +96,7 @@ def _knowable_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
         rows.append(LedgerRow(
             id=split, question=f"How much can any method know of the place on {split}?",
             config={"spread": "standard deviation over rooms", "rooms": each}, mean=mean, spread=spread,
-            **(common | {"seeds": ()}),
+            **common,
         ))  # fmt: skip
     return rows
 
