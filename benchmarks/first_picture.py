@@ -34,7 +34,7 @@ def main() -> None:
         room.point_map.points_world_m, room.grid, heatmap=track.prediction.confidence[second],
         truth=truth[second - 60 : second + 1], here=truth[second], guess=track.position_m[second], height=640,
         title=f"A kitchen never seen before, second {second}: where the model believes the wearer is "
-        f"({track.action[second]}), {error[second]:.1f} m off, as in half of the seconds",
+        f"({track.action[second]}), {error[second]:.1f} m off (half of the seconds are nearer)",
     )  # fmt: skip
     figure.update_layout(paper_bgcolor="white", plot_bgcolor="white", title_font_size=15, width=1100)
     body = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})

@@ -74,6 +74,7 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "printed": "\n".join([*printed, "```"]),
         "results": _results(results),
         "gates": _gates(results),
+        "knowable": card_parts(results)["knowable"],
     }
 
 

@@ -52,7 +52,7 @@ def ship_kitchens(root: Path, out: Path) -> list[str]:
     return chosen
 
 
-def ship_weights(run: Run, out: Path) -> None:
+def ship_weights(run: Run, out: Path, commit: str) -> None:
     """Write the run's trained stages, half precision left alone, with a card."""
     stage1, first = run.train_stage1()
     stage2, second = run.train_stage2(stage1)
@@ -61,7 +61,7 @@ def ship_weights(run: Run, out: Path) -> None:
         "# Quick weights", "",
         "EAIL's two stages at the quick profile, trained on SynthKitchen by the course's own commands.", "",
         f"- command: `python -m benchmarks --profile {run.profile.name} --seeds {run.seed} --only localization`",
-        f"- commit: {git_commit()}", f"- data hash: {run.prepared.data_hash}", f"- seed: {run.seed}",
+        f"- commit: {commit}", f"- data hash: {run.prepared.data_hash}", f"- seed: {run.seed}",
         f"- stage 1: {run.profile.stage1.steps} steps, {first.minutes:.1f} min on {first.device}",
         f"- stage 2: {run.profile.stage2.steps} steps, {second.minutes:.1f} min on {second.device}",
         "- input: head IMU of 100 Hz or more, map in metres with z up; output: one of 400 cells and 35 actions",
@@ -83,15 +83,16 @@ def main() -> None:
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--out", default=str(DATA_SAMPLES))
     args = parser.parse_args()
+    commit = git_commit()  # before anything here changes what is tracked
     out, run = Path(args.out), Run(args.run, args.profile)
     names = ship_kitchens(run.dataset(), out / "kitchens")
     (out / "kitchens" / "card.md").write_text(
         "# Two kitchens\n\nTakes of SynthKitchen at the quick profile, in Ego-Exo4D's layout: "
         f"`{names[0]}` in a room that the shipped weights trained in (another take), `{names[1]}` in a room and by a "
-        f"person that they never saw. Frames are left out. Made by `python -m benchmarks.ship`, commit {git_commit()}. "
+        f"person that they never saw. Frames are left out. Made by `python -m benchmarks.ship`, commit {commit}. "
         "Simulated, no personal data. Licence: CC BY 4.0.\n"
     )
-    ship_weights(run, out / "quick")
+    ship_weights(run, out / "quick", commit)
     size = sum(p.stat().st_size for p in out.rglob("*") if p.is_file()) / 1e6
     print(f"{out}: {', '.join(names)}; {size:.1f} MB of {LIMIT_MB} MB")
     if size > LIMIT_MB:
