@@ -8,6 +8,7 @@ Files are written beside and renamed; weights and optimizer state are safetensor
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -116,6 +117,7 @@ def fit(
         CheckpointError: the files in out_dir are truncated or belong to another configuration.
         FloatingPointError: the loss is NaN; the last good checkpoint stays.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision at every start
     fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
     files = _Files(Path(out_dir), name, _identity(config, context)) if out_dir is not None else None
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
