@@ -34,6 +34,7 @@ FLOORS = [
         "recording",
         "encoders",
         "losses",
+        "primus_losses",
         "metrics",
         "training",
         "profiles",
