@@ -35,6 +35,7 @@ FLOORS = [
         "encoders",
         "losses",
         "primus_losses",
+        "augment",
         "metrics",
         "training",
         "profiles",
