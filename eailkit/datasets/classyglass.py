@@ -27,6 +27,7 @@ from eailkit.recording import ImuStream, Recording
 
 G_MPS2 = 9.80665  # the files are in g
 RADPS_PER_DPS = np.pi / 180.0
+LABEL = "right temple"
 MAX_GAP_S = 0.05
 MIN_RATE_HZ = 45.0  # the nominal 25 Hz gyroscopes of experiments 273 and 321 can't serve 50 Hz models
 ACTIVITIES = (  # activity k + 1 of the dataset's sheets; 1A has the first eleven
@@ -114,7 +115,7 @@ class ClassyGlass:
         entries = _packed_entries(root) if (root / "index.csv").is_file() else _csv_entries(root)
         if not entries:
             raise DatasetError(
-                f"{root}: found no index.csv and no <n>_MetaWear_..._Accelerometer_100.000Hz_....csv of dataset 1A or 1B; "
+                f"{root}: found no index.csv and no <n>_MetaWear_..._Accelerometer_...csv of dataset 1A or 1B; "
                 "expected ClassyGlass's Datasets folder or its packed form; check the path."
             )
         object.__setattr__(self, "entries", tuple(sorted(entries, key=lambda e: int(e.name[1:]))))
@@ -172,9 +173,6 @@ class ClassyGlass:
         return two_clocks.open_all(names, self.parts)
 
 
-LABEL = "right temple"
-
-
 def open_path(path: Path) -> Recording:
     """One recording from either CSV of its pair, or from a pack's entry such as `1A/user01.npz/e001`.
 
@@ -183,11 +181,11 @@ def open_path(path: Path) -> Recording:
     """
     if FILE_NAME.fullmatch(path.name):
         experiment = int(FILE_NAME.fullmatch(path.name)["experiment"])
-        entries = [e for e in _csv_entries(path.parent, f"{experiment}_MetaWear_*.csv")]
+        entries = _csv_entries(path.parent, f"{experiment}_MetaWear_*.csv")
         if not entries:
             raise DatasetError(
-                f"{path}: found a file of neither dataset 1A (2019) nor 1B (2020 to summer 2021); expected one of these; "
-                "other MetaWear files need one table with both sensors, as open_recording says."
+                f"{path}: found a file of neither dataset 1A (2019) nor 1B (2020 to summer 2021); expected one of "
+                "them; other MetaWear files need one table with both sensors, as open_recording says."
             )
         return _whole(entries[0], MAX_GAP_S, MIN_RATE_HZ)
     if not re.fullmatch(r"e\d{3}", path.name):
@@ -236,8 +234,8 @@ def _sensors(entry: Entry) -> tuple[Samples, Samples]:
     for kind, path in (("accelerometer", entry.acc), ("gyroscope", entry.gyro)):
         if path is None:
             raise RecordingError(
-                f"{entry.acc or entry.gyro}: found no {kind} beside it for experiment {entry.name[1:]}; expected a file of "
-                "each sensor; leave the recording out, or download it again if it should be there."
+                f"{entry.acc or entry.gyro}: found no {kind} beside it for experiment {entry.name[1:]}; expected "
+                "a file of each sensor; leave the recording out, or download it again if it should be there."
             )
     if entry.acc.suffix == ".npz":
         return _read_packed(entry.acc, entry.name, "acc"), _read_packed(entry.gyro, entry.name, "gyr")
@@ -277,7 +275,8 @@ def _packed_entries(root: Path) -> list[Entry]:
         wanted = {"dataset", "user", "exp", "activity", "npz", "key", "acc_n", "gyr_n"}
         if missing := wanted - set(reader.fieldnames or ()):
             raise DatasetError(
-                f"{path}: found no column {', '.join(sorted(missing))}; expected the index of a ClassyGlass pack; get it again."
+                f"{path}: found no column {', '.join(sorted(missing))}; expected the index of a "
+                "ClassyGlass pack; get it again."
             )
         rows = list(reader)
     return [
@@ -314,7 +313,8 @@ def _csv_entries(root: Path, pattern: str = "**/*_MetaWear_*.csv") -> list[Entry
         folder = (acc or gyro).parent.name
         if (user := re.fullmatch(r"User(\d+)", folder)) and f"user{int(user[1]):02d}" != wearer:
             raise DatasetError(
-                f"{acc or gyro}: found experiment {experiment} in {folder}; expected it with {wearer}; was a file moved?"
+                f"{acc or gyro}: found experiment {experiment} in {folder}; expected it with {wearer}; "
+                "was a file moved?"
             )
         entries.append(Entry(f"e{experiment:03d}", dataset, wearer, activity, acc, gyro))
     return entries

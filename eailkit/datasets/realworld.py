@@ -1,9 +1,9 @@
-"""RealWorld (Mannheim 2016): 15 people, eight activities, phones and watches at seven places of the body.
+"""RealWorld (Mannheim 2016): 15 people, eight activities, sensors at seven places of the body.
 
 Accelerometer and gyroscope lie in separate zips, with times of their own, and the names inside vary. It reads the
 zips as they are downloaded and never unpacks them to disk. How the phone sat on the head isn't part of the files, so
-`R_head_sensor` is None: use gravity-aligned axes. Written after the layout's description and tried on files of that
-layout only, as the dataset itself (about 3.5 GB) isn't at hand.
+`R_head_sensor` is None: use gravity-aligned axes. Written after the layout's description and tried only on files of
+that layout made by its tests: the limits on gaps and rates haven't met the dataset itself.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class RealWorld:
         """
         if name not in self.names:
             raise DatasetError(
-                f"{self.root}: found no '{name}' among {len(self.names)}; expected such as '{self.names[0]}'; see names."
+                f"{self.root}: found no '{name}' among {len(self.names)}; expected such as '{self.names[0]}'; "
+                "see names."
             )
         person, activity = name.split("/")
         acc, gyro = (_zip_beside(self.root / person / "data", sensor, activity) for sensor in ("acc", "gyr"))
@@ -139,8 +140,8 @@ def _zip_beside(folder: Path, sensor: str, activity: str) -> Path:
     path = folder / f"{sensor}_{activity}_csv.zip"
     if not path.is_file():
         raise RecordingError(
-            f"{path}: no such file; expected the {_KINDS[sensor]}'s zip beside the other sensor's; download it, or leave "
-            "the recording out."
+            f"{path}: no such file; expected the {_KINDS[sensor]}'s zip beside the other sensor's; download it, or "
+            "leave the recording out."
         )
     return path
 
@@ -171,15 +172,15 @@ def _sessions(acc: Path, gyro: Path, activity: str, position: str) -> Iterator[t
             members[number] = (member, content)
         if not members:
             raise RecordingError(
-                f"{path}: found no {_KINDS[sensor]} at '{position}' ({', '.join(sorted(others)) or 'no position at all'}); "
+                f"{path}: found no {_KINDS[sensor]} at '{position}' but at {', '.join(sorted(others)) or 'no place'}; "
                 f"expected {sensor}_{activity}_{position}.csv; leave the recording out."
             )
         found[sensor] = (path, members)
     numbers = {sensor: sorted(members) for sensor, (_, members) in found.items()}
     if numbers["acc"] != numbers["gyr"]:
         raise RecordingError(
-            f"{acc}: found sessions {numbers['acc']} of the accelerometer and {numbers['gyr']} of the gyroscope; expected "
-            "the same; download both zips again, or leave the recording out."
+            f"{acc}: found sessions {numbers['acc']} of the accelerometer and {numbers['gyr']} of the gyroscope; "
+            "expected the same; download both zips again, or leave the recording out."
         )
     for number in numbers["acc"]:
         acc_samples, gyro_samples = (
@@ -231,7 +232,7 @@ def _read(source: str, content: bytes, kind: str) -> Samples:
     values = table.numbers(Path(source), columns, COLUMNS, RecordingError)
     if len(values) and not 1e12 < np.nanmedian(values[:, 0]) < 1e13:
         raise RecordingError(
-            f"{source}: found attr_time near {np.nanmedian(values[:, 0]):.4g}; expected Unix milliseconds (about 1.4e12); "
-            "check the unit of the time column."
+            f"{source}: found attr_time near {np.nanmedian(values[:, 0]):.4g}; expected Unix milliseconds, "
+            "about 1.4e12; check the unit of the time column."
         )
     return Samples(values[:, 0] * 1e-3, values[:, 1:], source, kind)

@@ -78,8 +78,8 @@ def clean(samples: Samples, *, min_rate_hz: float, max_rate_hz: float = 2000.0) 
     kept = replace(samples, t_s=t_s[first], values=values[first])
     if not min_rate_hz <= kept.rate_hz <= max_rate_hz:
         raise RecordingError(
-            f"{where}: found a {samples.kind} of {kept.rate_hz:.4g} Hz; expected {min_rate_hz:g} to {max_rate_hz:g} Hz; "
-            "leave the recording out, or allow the rate with min_rate_hz if slow data will do."
+            f"{where}: found a {samples.kind} of {kept.rate_hz:.4g} Hz; expected {min_rate_hz:g} to {max_rate_hz:g} "
+            "Hz; leave the recording out, or allow the rate with min_rate_hz if slow data will do."
         )
     return kept
 
@@ -145,8 +145,8 @@ def merge(
         parts.append(imu.validate(min_duration_s=MIN_PART_S, max_gap_s=max_gap_s + _ROUNDING_S))
     if not parts:
         raise RecordingError(
-            f"{acc.source}: found no stretch of {MIN_PART_S:g} s in which both sensors step by at most {max_gap_s:g} s; "
-            "expected one; leave the recording out or allow longer gaps with max_gap_s."
+            f"{acc.source}: found no stretch of {MIN_PART_S:g} s in which both sensors step by at most {max_gap_s:g} "
+            "s; expected one; leave the recording out or allow longer gaps with max_gap_s."
         )
     return tuple(parts)
 
@@ -165,8 +165,8 @@ def one_part(acc: Samples, gyro: Samples, parts: tuple[ImuStream, ...], max_gap_
     for samples in (acc, gyro):
         for after_s, length_s in gaps(samples, max_gap_s):
             raise RecordingError(
-                f"{samples.source}: found a gap of {length_s:.2f} s in the {samples.kind} after {after_s:.1f} s; expected "
-                f"none above {max_gap_s:g} s; read the {len(parts)} part(s) around it with parts()."
+                f"{samples.source}: found a gap of {length_s:.2f} s in the {samples.kind} after {after_s:.1f} s; "
+                f"expected none above {max_gap_s:g} s; read the {len(parts)} part(s) around it with parts()."
             )
     return parts[0]
 
