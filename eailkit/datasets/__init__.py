@@ -1,7 +1,7 @@
 """Readers: every source yields a `Recording`; `open_recording(path)` finds out which source it is.
 
 Ego-Exo4D and SynthKitchen (`egoexo4d`), Aria's VRS and MPS files (`aria`), ClassyGlass (`classyglass`), RealWorld
-(`realworld`), and any table (`table`).
+(`realworld`), Ego4D (`ego4d`), and any table (`table`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from pathlib import Path
 
 from eailkit.datasets import aria, classyglass, realworld, table
 from eailkit.datasets.classyglass import ClassyGlass
+from eailkit.datasets.ego4d import Ego4D
 from eailkit.datasets.egoexo4d import EgoExo4D, TakeInfo
 from eailkit.datasets.realworld import RealWorld
 from eailkit.errors import MapError, RecordingError
 from eailkit.recording import PointMap, Recording
 
-__all__ = ["ClassyGlass", "EgoExo4D", "RealWorld", "TakeInfo", "open_map", "open_recording"]
+__all__ = ["ClassyGlass", "Ego4D", "EgoExo4D", "RealWorld", "TakeInfo", "open_map", "open_recording"]
 
 
 def open_recording(path: str | Path, *, imu: str = "imu-left") -> Recording:
