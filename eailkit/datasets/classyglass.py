@@ -4,9 +4,9 @@ It reads the dataset's own CSV files (an accelerometer's and a gyroscope's, each
 form of them (index.csv and one npz a wearer, see `Pack` below). Dataset 2, timed walks of other people, isn't read.
 
 Mounting. The dataset's description says "right temple" and no axes, so `R_head_sensor` is None and
-`ImuStream.in_head_frame` refuses. What the data says: while people stand, gravity lies along the sensor's y axis,
-upwards for wearers 1 to 6 of 1A and downwards for most recordings of 7 to 12, and wearer 7's sensor was turned
-between recordings. So a mounting holds for one recording at most: `up_sensor` estimates its one knowable part, the
+`ImuStream.in_head_frame` refuses. What 1A's data says: gravity lies along the sensor's y axis while people stand, up
+is +y in all recordings of wearers 1 to 6, -y in all of 8 to 12, and wearer 7's sensor was turned over after experiment
+70. So a mounting holds for one recording at most: `up_sensor` estimates the one part of it that can be known, the
 direction of up; the heading in the head stays unknown. Use gravity-aligned axes, or features that no rotation changes.
 """
 
