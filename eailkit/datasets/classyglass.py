@@ -1,7 +1,7 @@
 """ClassyGlass 1A and 1B: 27 wearers, an IMU on the right temple of glasses, one activity a recording.
 
 It reads the dataset's own CSV files (an accelerometer's and a gyroscope's, each with its own times) and a packed
-form of them (index.csv and one npz a wearer, see `Pack` below). Dataset 2, timed walks of other people, isn't read.
+form of them (index.csv and one npz a wearer, see `ClassyGlass`). Dataset 2, timed walks of other people, isn't read.
 
 Mounting. The dataset's description says "right temple" and no axes, so `R_head_sensor` is None and
 `ImuStream.in_head_frame` refuses. What 1A's data says: gravity lies along the sensor's y axis while people stand, up
