@@ -126,6 +126,21 @@ def test_wrong_tables_get_one_sentence(tmp_path, fault, words, suffix):
     one_sentence(error, str(path), words)
 
 
+def test_runners_in_flight_are_no_wrong_unit(tmp_path):
+    """Light for 55 % of a stride and heavy on the ground: the median |acc| is 0.67 g, the mean still about g."""
+    table = imu_table()
+    up = np.array([0.1, 0.2, 0.97]) / np.linalg.norm([0.1, 0.2, 0.97])
+    flight = np.sin(2 * np.pi * 1.4 * table["t_s"]) > -0.156
+    table[list(COLUMNS[:3])] = np.where(flight, 6.6, 15.0)[:, None] * up
+    table.to_csv(tmp_path / "run.csv", index=False)
+    assert np.median(np.linalg.norm(open_recording(tmp_path / "run.csv").imu.acc_mps2, axis=1)) < 7
+    table[list(COLUMNS[:3])] *= 0.5
+    table.to_csv(tmp_path / "run.csv", index=False)
+    with pytest.raises(RecordingError) as error:
+        open_recording(tmp_path / "run.csv")
+    one_sentence(error, "gravity included")
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet", ".npz", ".vrs"])
 def test_missing_empty_and_cut_files_get_one_sentence(tmp_path, suffix):
     path = tmp_path / f"walk{suffix}"

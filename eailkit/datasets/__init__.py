@@ -1,26 +1,32 @@
 """Readers: every source yields a `Recording`; `open_recording(path)` finds out which source it is.
 
-Ego-Exo4D and SynthKitchen (`egoexo4d`), Aria's VRS and MPS files (`aria`), and any table (`table`).
+Ego-Exo4D and SynthKitchen (`egoexo4d`), Aria's VRS and MPS files (`aria`), ClassyGlass (`classyglass`), RealWorld
+(`realworld`), Ego4D (`ego4d`), and any table (`table`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from eailkit.datasets import aria, table
+from eailkit.datasets import aria, classyglass, realworld, table
+from eailkit.datasets.classyglass import ClassyGlass
+from eailkit.datasets.ego4d import Ego4D
 from eailkit.datasets.egoexo4d import EgoExo4D, TakeInfo
+from eailkit.datasets.realworld import RealWorld
 from eailkit.errors import MapError, RecordingError
 from eailkit.recording import PointMap, Recording
 
-__all__ = ["EgoExo4D", "TakeInfo", "open_map", "open_recording"]
+__all__ = ["ClassyGlass", "Ego4D", "EgoExo4D", "RealWorld", "TakeInfo", "open_map", "open_recording"]
 
 
 def open_recording(path: str | Path, *, imu: str = "imu-left") -> Recording:
     """A recording from whatever lies at `path`, on its device clock, IMU in sensor axes.
 
     Args:
-        path: a take folder inside an Ego-Exo4D or SynthKitchen root; a folder with MPS output; a VRS file; or a
-            table of IMU samples (.csv, .csv.gz, .parquet, .npz; columns as `table.read_imu` says).
+        path: a take folder inside an Ego-Exo4D or SynthKitchen root; a folder with MPS output; a VRS file; a
+            ClassyGlass CSV (its other sensor's lies beside it) or an entry of its pack (`user01.npz/e001`); a zip of
+            RealWorld's (`acc_walking_csv.zip`); or a table of IMU samples (.csv, .csv.gz, .parquet, .npz; columns as
+            `table.read_imu` says).
         imu: label of the sensor where the source holds several. EAIL reads "imu-left" (800 Hz on Aria Gen1).
 
     Raises:
@@ -33,7 +39,8 @@ def open_recording(path: str | Path, *, imu: str = "imu-left") -> Recording:
         800.0
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    in_pack = path.parent.suffix == ".npz" and path.parent.is_file()
+    if not in_pack and not path.exists():
         raise RecordingError(
             f"{path}: no such file or folder; expected a take, an MPS folder, a VRS file or a table; check it."
         )
@@ -44,6 +51,10 @@ def open_recording(path: str | Path, *, imu: str = "imu-left") -> Recording:
         return aria.open_mps(path, imu=imu)
     if path.suffix == ".vrs":
         return Recording(name=path.stem, imu=aria.read_vrs(path, label=imu))
+    if classyglass.is_recording(path):
+        return classyglass.open_path(path)
+    if realworld.ZIP_NAME.fullmatch(path.name):
+        return realworld.open_zip(path)
     return Recording(name=path.name.split(".")[0], imu=table.read_imu(path))
 
 
