@@ -16,12 +16,13 @@ KINDS = {
 def card_parts(results: Path) -> dict[str, str]:
     """Name of each generated part of the card -> its text."""
     rows = {name: {row["id"]: row for row in read(name, results_dir=results)} for name in
-            ("realism", "map_realism", "narrations", "knowable_quick")}  # fmt: skip
+            ("realism", "map_realism", "narrations", "knowable_quick", "speed")}  # fmt: skip
     return {
         "heads": _heads(rows["realism"]),
         "classifier": _classifier(rows["realism"]),
         "maps": _maps(rows["map_realism"]),
         "words": _words(rows["narrations"]),
+        "size": _size(rows["speed"]),
         "knowable": _knowable(rows["knowable_quick"]),
     }
 
@@ -92,3 +93,18 @@ def _knowable(rows: dict[str, dict]) -> str:
             + " |"
         )
     return "\n".join(out)
+
+
+def _size(rows: dict[str, dict]) -> str:
+    bare, filmed = (
+        rows[f"SynthKitchen, IMU and map, {what}, one core"]["mean"] for what in ("no frames", "one frame a second")
+    )
+    scan = bare["MB per room's scan"]
+    memory = rows["SynthKitchen, memory of one process, one frame a second"]["mean"]
+    return (
+        f"An hour takes {bare['MB per hour']:.0f} MB on disk, {filmed['MB per hour']:.0f} MB with a frame a second, a "
+        f"room's scan {scan:.1f} MB; the whole bench {bare['GB of the bench']:.1f} GB, or "
+        f"{filmed['GB of the bench']:.1f} GB with every take filmed. One core makes {bare['times real time']:.0f} times "
+        f"real time, {filmed['times real time']:.0f} with frames, in {memory['peak MB of 12 takes']:.0f} MB of memory "
+        f"for twelve takes and {memory['peak MB of 2 takes']:.0f} MB for two."
+    )
