@@ -108,7 +108,7 @@ def realism_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
         return None
     figure = make_subplots(1, 2, column_widths=[0.6, 0.4], horizontal_spacing=0.22)
     for column, values, colour, text in ((1, shares, CYCLE[2], "%{x:.0f} %"), (2, found, CYCLE[1], "%{x:.2f}")):
-        names = [name.replace("_", " ") for name in values]
+        names = [name.replace("_", " ").replace(", ", ",<br>") for name in values]
         bars = go.Bar(
             x=list(values.values()), y=names, orientation="h", marker_color=colour, texttemplate=text, showlegend=False
         )
