@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from eailkit.doctor import find_browser
+
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
@@ -22,11 +21,9 @@ def screenshot(html: str, path: str | Path, width: int, height: int) -> Path:
     Raises:
         SystemExit: no browser is installed, or it drew nothing.
     """
-    browser = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+    browser = find_browser()
     if browser is None:
-        raise SystemExit(
-            f"found none of {', '.join(NAMES)}; expected a browser for pictures; install one or set CHROME."
-        )
+        raise SystemExit("found no Chromium; expected one for pictures; install one or set CHROMIUM to its path.")
     path = Path(path).absolute()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"

@@ -77,8 +77,7 @@ def cross_axis(acc: Float[np.ndarray, "n 3"], gyro: Float[np.ndarray, "n 3"], ra
     sos = signal.butter(2, (0.5, 4.0), "bandpass", fs=rate_hz, output="sos")
     up, across = vertical_and_rest(acc, acc, rate_hz)
     yaw, _ = vertical_and_rest(acc, gyro, rate_hz)
-    # The sideways axis of the head carries pitch: the horizontal gyro axis of most power that isn't roll or yaw is
-    # not known for a device at any tilt, so the larger of the two horizontal principal axes stands for pitch.
+    # How a device sits is unknown; of what isn't yaw, the direction of most power stands for pitch.
     rest = gyro - yaw[:, None] * _unit(ndimage.uniform_filter1d(acc, int(VERTICAL_S * rate_hz), axis=0))
     rest = signal.sosfiltfilt(sos, rest, axis=0)
     axis = np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][0]
