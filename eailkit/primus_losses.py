@@ -47,6 +47,17 @@ def ss_loss(
     return info_nce(view1, view2, scale, excluded=equal, reduction="sum")
 
 
+def nt_xent(view1: Float[Tensor, "n d"], view2: Float[Tensor, "n d"], tau: float = 0.1) -> Float[Tensor, ""]:
+    """SimCLR's loss (Tang et al. 2020): each view's positive is the other view, among 2B - 1 candidates of both.
+
+    L = mean_i[-log exp(cos(z_i, z_p(i)) / tau) / sum_{j != i} exp(cos(z_i, z_j) / tau)] over all 2B views.
+    """
+    z = F.normalize(torch.cat([view1, view2]).float(), dim=-1)
+    n = len(view1)
+    logits = (z @ z.T / tau).masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
+    return F.cross_entropy(logits, torch.arange(2 * n, device=z.device).roll(n))
+
+
 def i2v_loss(imu, video, scale, *, equal=None, has_video=None) -> Float[Tensor, ""]:
     """Eq. 1: L_I2V = InfoNCE(f_m(x), v; tau_m), both directions summed; rows without a frame drop out."""
     return info_nce(imu, video, scale, excluded=equal, valid=has_video, reduction="sum")
@@ -163,7 +174,13 @@ class FeatureQueue(nn.Module):
             getattr(self, f"rows_{name}")[at] = value.detach()[-self.size :].to(self.count.device).float()
         self.count += n
 
-    def neighbours(self, key: Float[Tensor, "n d"], by: str = "video") -> dict[str, Tensor]:
-        """The stored rows nearest to each key (Eq. 3), by video in the paper: every kind of feature, and "index"."""
-        index = nearest(key, getattr(self, f"rows_{by}"), self.valid)
+    def neighbours(
+        self, key: Float[Tensor, "n d"], by: str = "video", *, count_valid: bool = True
+    ) -> dict[str, Tensor]:
+        """The stored rows nearest to each key (Eq. 3), by video in the paper: every kind of feature, and "index".
+
+        Args:
+            count_valid: False takes rows that nothing was written to for entries, as the release does.
+        """
+        index = nearest(key, getattr(self, f"rows_{by}"), self.valid if count_valid else None)
         return {name: getattr(self, f"rows_{name}")[index] for name in self.names} | {"index": index}

@@ -26,6 +26,8 @@ class StackedRnnConfig:
 
     Attributes:
         embed_dim: hidden size of the GRU and width of both heads (512).
+        multimodal_dim: width of the multimodal head where the other modalities' features are of another width (the
+            tiny towers': 128); embed_dim where None.
         channels: of the convolutions, and time bins after them (32).
         scan: what the GRU goes through, "channels" as released or "time", what a reader of the paper expects.
     """
@@ -33,6 +35,7 @@ class StackedRnnConfig:
     embed_dim: int = 512
     channels: int = 32
     scan: str = "channels"
+    multimodal_dim: int | None = None
 
     def __post_init__(self) -> None:
         if self.scan not in _SCANS:
@@ -66,7 +69,7 @@ class StackedRNN(nn.Module):
         self.norm_out = nn.GroupNorm(4, c)
         self.gru = nn.GRU(c, config.embed_dim, batch_first=True)
         self.ssl_head = nn.Linear(config.embed_dim, config.embed_dim)
-        self.multimodal_head = nn.Linear(config.embed_dim, config.embed_dim)
+        self.multimodal_head = nn.Linear(config.embed_dim, config.multimodal_dim or config.embed_dim)
 
     def forward(self, imu: Float[Tensor, "batch 6 length"]) -> Float[Tensor, "batch dim"]:
         """The encoder's output before the heads: the GRU's last hidden state.

@@ -1,0 +1,321 @@
+"""PRIMUS (ICASSP 2025): pretraining of an IMU encoder with self-supervision, other modalities and neighbours.
+
+A `PrimusConfig` says which terms of Eq. 5 are used, on which views and with which queue; `METHODS` names the paper's,
+the release's, every line of the ablation, and the baselines that share the encoder. `pretrain` trains any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from eailkit.augment import TASKS, two_views
+from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig
+from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
+from eailkit.errors import CheckpointError, ConfigError
+from eailkit.primus_losses import (
+    FeatureQueue,
+    PrimusWeights,
+    Temperature,
+    i2t_loss,
+    i2v_loss,
+    nn_loss,
+    nt_xent,
+    primus_loss,
+    ss_loss,
+)
+from eailkit.training import History, TrainConfig, fit, load_weights, save_weights
+from eailkit.triplets import Triplets
+
+ENCODERS = {"stacked_rnn": (StackedRNN, StackedRnnConfig), "motion_gru": (MotionGRU, MotionGruConfig)}
+TERMS = ("ss", "mm", "nn")
+
+
+@dataclass(frozen=True)
+class PrimusConfig:
+    """What is trained, and how it differs from the paper.
+
+    Attributes:
+        encoder: "stacked_rnn" (the paper's) or "motion_gru" (ours).
+        terms: of Eq. 5, or "simclr", or "multitask" (the baselines' objectives on the same encoder).
+        modalities: that L_MM uses: "video", "text".
+        recipe: of `augment.RECIPES`.
+        weights: alpha, beta, gamma.
+        queue: rows; the paper's 8192.
+        key: by what neighbours are found: "video" (the paper), "text", or "imu" (shown to collapse).
+        count_valid: False lets rows that nothing was written to be neighbours, as the release does.
+        mask_equal: windows with the same samples are no negatives; the release has 21 % of duplicates and no mask.
+        multitask: names of MultitaskSSL's tasks.
+    """
+
+    encoder: str = "stacked_rnn"
+    encoder_options: Mapping = field(default_factory=dict)
+    terms: tuple[str, ...] = TERMS
+    modalities: tuple[str, ...] = ("video", "text")
+    recipe: str = "paper"
+    weights: PrimusWeights = field(default_factory=PrimusWeights)
+    queue: int = 8192
+    key: str = "video"
+    count_valid: bool = True
+    mask_equal: bool = True
+    multitask: tuple[str, ...] = tuple(TASKS)
+
+    def __post_init__(self) -> None:
+        known = (*TERMS, "simclr", "multitask")
+        if self.encoder not in ENCODERS or not self.terms or set(self.terms) - set(known):
+            raise ConfigError(
+                f"PRIMUS: found encoder '{self.encoder}' and terms {self.terms}; expected one of "
+                f"{', '.join(ENCODERS)} and terms of {', '.join(known)}; choose among these."
+            )
+        if self.key not in ("video", "text", "imu"):
+            raise ConfigError(f"PRIMUS: found the key '{self.key}'; expected video, text or imu; choose one of these.")
+
+    def to_dict(self) -> dict:
+        """Plain values, for a card or a hash."""
+        return json.loads(json.dumps(asdict(self) | {"encoder_options": dict(self.encoder_options)}))
+
+
+def _method(*terms: str, **changes) -> PrimusConfig:
+    return PrimusConfig(terms=terms, **changes)
+
+
+METHODS: dict[str, PrimusConfig] = {
+    "PRIMUS": PrimusConfig(),
+    "PRIMUS, as released": PrimusConfig(
+        recipe="as_released", weights=PrimusWeights(0.5, 0.5, 0.5), count_valid=False, mask_equal=False
+    ),
+    "SimCLR": _method("simclr"),
+    "MultitaskSSL": _method("multitask"),
+    "IMU2CLIP (video)": _method("mm", modalities=("video",)),
+    "IMU2CLIP (text)": _method("mm", modalities=("text",)),
+    "IMU2CLIP": _method("mm"),
+    "SS": _method("ss"),
+    "NN": _method("nn"),
+    "NN, IMU alone": _method("nn", key="imu"),
+    "SS + MM": _method("ss", "mm"),
+    "SS + NN": _method("ss", "nn"),
+    "MM + NN": _method("mm", "nn"),
+}  # IMU2CLIP is the ablation's MM, PRIMUS its last line
+
+
+class Primus(nn.Module):
+    """An encoder with both heads, two temperatures and the queue.
+
+    Shape:
+        embed: (B, 6, 250) -> (B, d), d the width of the towers' features.
+    """
+
+    forward_methods = ("loss",)
+
+    def __init__(self, config: PrimusConfig | None = None, *, feature_dim: int = 512):
+        super().__init__()
+        self.config = config = config or PrimusConfig()
+        make, options = ENCODERS[config.encoder]
+        self.encoder = make(options(**{"multimodal_dim": feature_dim, **config.encoder_options}))
+        self.tau_s, self.tau_m = Temperature(), Temperature()
+        width = self.encoder.config.embed_dim
+        if "nn" in config.terms:
+            kinds = {"imu": width} if config.key == "imu" else {"imu": width, "video": feature_dim, "text": feature_dim}
+            self.queue = FeatureQueue(kinds, config.queue)
+        if "multitask" in config.terms:
+            hidden = getattr(self.encoder, "hidden_dim", width)
+            self.tasks = nn.ModuleList(
+                nn.Sequential(nn.Linear(hidden, 256), nn.ReLU(), nn.Linear(256, 1)) for _ in config.multitask
+            )
+
+    def loss(self, batch: dict) -> dict[str, Tensor]:
+        """Eq. 5 (or a baseline's objective) on a batch of `Batches`: the terms and "total"."""
+        config = self.config
+        if "multitask" in config.terms:
+            return self._multitask(batch)
+        views = {name: batch[name] for name in ("imu", "view1", "view2") if name in batch}
+        hidden = dict(zip(views, self.encoder(torch.cat(list(views.values()))).chunk(len(views)), strict=True))
+        if "simclr" in config.terms:
+            return {"total": nt_xent(self.encoder.ssl(hidden["view1"]), self.encoder.ssl(hidden["view2"]))}
+        equal = batch["equal"] if config.mask_equal else None
+        terms: dict[str, Tensor] = {}
+        if "ss" in config.terms:
+            one, two = (self.encoder.ssl(hidden.get(v, hidden.get("imu"))) for v in ("view1", "view2"))
+            terms["ss"] = ss_loss(one, two, self.tau_s(), equal=equal)
+        if "mm" in config.terms:
+            terms["mm"] = self._multimodal(self.encoder.multimodal(hidden["imu"]), batch, equal)
+        if "nn" in config.terms:
+            terms["nn"] = self._neighbours(hidden["imu"], batch)
+        return primus_loss(terms, config.weights)
+
+    def _multimodal(self, imu: Tensor, batch: dict, equal: Tensor | None) -> Tensor:
+        """L_MM, Eq. 1 + Eq. 2."""
+        scale, total = self.tau_m(), imu.sum() * 0.0
+        if "video" in self.config.modalities:
+            total = total + i2v_loss(imu, batch["video"], scale, equal=equal, has_video=batch["has_video"])
+        if "text" in self.config.modalities:
+            total = total + i2t_loss(imu, batch["text"], scale, equal=equal, has_text=batch["has_text"])
+        return total
+
+    def _neighbours(self, hidden: Tensor, batch: dict) -> Tensor:
+        """L_NN, Eq. 3 and 4: read the queue, then write this batch into it (in training only)."""
+        both = batch["has_video"] & batch["has_text"] if self.config.key != "imu" else torch.ones_like(batch["has_text"])
+        imu_s, imu_m = self.encoder.ssl(hidden), self.encoder.multimodal(hidden)
+        stored = {"imu": imu_s, "video": batch["video"], "text": batch["text"]}
+        key, rows = stored[self.config.key][both], {n: stored[n][both] for n in self.queue.names}
+        total = (imu_s.sum() + imu_m.sum()) * 0.0
+        if len(key) and (len(self.queue) or not self.config.count_valid):
+            found = self.queue.neighbours(key.detach().float(), by=self.config.key, count_valid=self.config.count_valid)
+            total = total + nn_loss(imu_s[both], imu_m[both], found, self.tau_s(), self.tau_m())
+        if self.training and len(key):
+            self.queue.add(**rows)
+        return total
+
+    def _multitask(self, batch: dict) -> dict[str, Tensor]:
+        """MultitaskSSL (Saeed et al. 2019): was this done to the window? Eight binary tasks, their losses summed."""
+        parts = [len(x) for x in batch["task_windows"]]
+        hidden = self.encoder(torch.cat(batch["task_windows"])).split(parts)
+        total = sum(
+            nn.functional.binary_cross_entropy_with_logits(head(h)[:, 0].float(), done)
+            for head, h, done in zip(self.tasks, hidden, batch["task_done"], strict=True)
+        )
+        return {"total": total}
+
+    @torch.inference_mode()
+    def embed(
+        self, windows: Float32[np.ndarray, "n 6 250"], *, at: str = "multimodal", batch: int = 512
+    ) -> Float[np.ndarray, "n d"]:
+        """Features of windows, float32; the last batch may be smaller and is never dropped.
+
+        Args:
+            at: "multimodal" (after f_m, what PRIMUS probes), "ssl" (after f_s) or "encoder" (before the heads).
+        """
+        self.eval()
+        heads = {"multimodal": self.encoder.multimodal, "ssl": self.encoder.ssl, "encoder": lambda h: h}
+        if at not in heads:
+            raise ConfigError(f"embed: found at='{at}'; expected one of {', '.join(heads)}; choose one of these.")
+        parts = [
+            heads[at](self.encoder(torch.from_numpy(np.ascontiguousarray(windows[i : i + batch], np.float32))))
+            for i in range(0, len(windows), batch)
+        ]
+        return torch.cat(parts).float().numpy() if parts else np.zeros((0, 0), np.float32)
+
+
+class Batches:
+    """Builds the batch of a step: windows, views, features and masks; the same for the same generator."""
+
+    def __init__(self, triplets: Triplets, config: PrimusConfig, batch: int):
+        self.data, self.config, self.size = triplets, config, min(batch, len(triplets))
+        _, take = np.unique(triplets.take, return_inverse=True)
+        self.origin = take.astype(np.int64) * 10_000_000 + np.round(triplets.start_s * 50).astype(np.int64)
+
+    def __call__(self, rng: np.random.Generator, step: int) -> dict:
+        """Rows are drawn without replacement within a batch."""
+        rows = np.sort(rng.choice(len(self.data), self.size, replace=False))
+        imu = torch.from_numpy(self.data.imu[rows])
+        g = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        terms, batch = self.config.terms, {}
+        if "multitask" in terms:
+            return _tasks(imu, self.config.multitask, g)
+        if {"ss", "simclr"} & set(terms):
+            one, two = two_views(imu, g, self.config.recipe)
+            batch = {"view2": two} if one is imu else {"view1": one, "view2": two}
+        if {"mm", "nn"} & set(terms) or ("simclr" in terms and "view1" not in batch):
+            batch["imu"] = imu
+        elif "ss" in terms and "view1" not in batch:
+            batch["imu"] = imu
+        for name in ("video", "text", "has_video", "has_text"):
+            batch[name] = torch.from_numpy(getattr(self.data, name)[rows])
+        origin = torch.from_numpy(self.origin[rows])
+        batch["equal"] = origin[:, None] == origin[None]
+        return batch
+
+
+def _tasks(imu: Tensor, names: tuple[str, ...], g: torch.Generator) -> dict:
+    """The batch dealt out to the tasks; in each, half of the windows are changed."""
+    windows, done = [], []
+    for name, part in zip(names, imu.tensor_split(len(names)), strict=True):
+        changed = torch.rand(len(part), generator=g) < 0.5
+        windows.append(torch.where(changed[:, None, None], TASKS[name](part, g), part))
+        done.append(changed.float())
+    return {"task_windows": windows, "task_done": done}
+
+
+def pretrain(
+    triplets: Triplets,
+    config: PrimusConfig,
+    train: TrainConfig,
+    *,
+    batch: int = 256,
+    out_dir: str | Path | None = None,
+    name: str = "primus",
+    progress: bool = True,
+) -> tuple[Primus, History]:
+    """Pretrain one method; returned in eval mode with its log. Resumes what is in out_dir.
+
+    The paper: Adam at 2e-4 without a schedule, 15 epochs, batches of 16 a GPU on four; here the loop that everything
+    else trains with (AdamW, warm-up, cosine).
+
+    Raises:
+        ConfigError: fewer than 16 windows, or a modality that a term needs is missing from all of them.
+    """
+    _check(triplets, config)
+    torch.manual_seed(train.seed)
+    model = Primus(config, feature_dim=triplets.video.shape[1])
+    about = json.dumps([config.to_dict(), triplets.data_hash, batch], sort_keys=True)
+    history = fit(
+        model, Batches(triplets, config, batch), lambda m, b: m.loss(b), train, out_dir=out_dir, name=name,
+        context=hashlib.sha1(about.encode()).hexdigest()[:12], progress=progress,
+    )  # fmt: skip
+    return model.eval(), history
+
+
+def _check(triplets: Triplets, config: PrimusConfig) -> None:
+    if len(triplets) < 16:
+        raise ConfigError(
+            f"PRIMUS: found {len(triplets)} windows to pretrain on; expected at least 16; give longer recordings."
+        )
+    needed = set(config.modalities) if "mm" in config.terms else set()
+    if "nn" in config.terms and config.key != "imu":
+        needed |= {"video", "text"}
+    for name in sorted(needed):
+        if not getattr(triplets, f"has_{name}").any():
+            raise ConfigError(
+                f"PRIMUS: found no window with {name}; expected some, since {' + '.join(config.terms)} compares with "
+                "it; leave that modality out or give recordings that have it."
+            )
+
+
+def save(model: Primus, path: str | Path, **card) -> Path:
+    """Write encoder and heads as safetensors with configuration and card in the metadata; the queue stays behind."""
+    config = model.config.to_dict()
+    feature_dim = model.encoder.multimodal_head.out_features
+    about = {"config": json.dumps(config), "feature_dim": str(feature_dim), "card": json.dumps(card)}
+    return save_weights(model.encoder, path, metadata=about)
+
+
+def load(path: str | Path) -> tuple[Primus, dict]:
+    """An encoder that `save` wrote, in eval mode, and its card.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or holds something else.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = file.metadata() or {}
+    except Exception:  # load_weights below says what is wrong
+        about = {}
+    if "config" not in about:
+        load_weights(nn.Module(), path) if not Path(path).is_file() else None
+        raise CheckpointError(f"{path}: found no PRIMUS configuration; expected a file of `eailkit.primus.save`.")
+    values = json.loads(about["config"])
+    values |= {k: tuple(values[k]) for k in ("terms", "modalities", "multitask")}
+    config = PrimusConfig(**values | {"weights": PrimusWeights(**values["weights"])})
+    model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
+    load_weights(model.encoder, path)
+    model.config = config
+    return model.eval(), json.loads(about["card"])
