@@ -69,7 +69,11 @@ def warped(x: Windows, g: torch.Generator, *, sigma: float = 0.2, knots: int = 4
     speed = (sigma * torch.randn(len(x), knots + 2, generator=g)).exp()
     fine = torch.nn.functional.interpolate(speed[:, None], x.shape[2] - 1, mode="linear", align_corners=True)[:, 0]
     at = torch.cat([torch.zeros(len(x), 1), fine.cumsum(1)], dim=1)
-    at = at / at[:, -1:] * (x.shape[2] - 1)
+    return _sampled(x, at / at[:, -1:] * (x.shape[2] - 1))
+
+
+def _sampled(x: Windows, at: Float[Tensor, "batch length"]) -> Windows:
+    """Values between samples, linearly; `at` counts samples from 0."""
     low = at.floor().long().clamp(max=x.shape[2] - 2)
     part = (at - low)[:, None].to(x.dtype)
     pick = lambda index: x.gather(2, index[:, None].expand(-1, x.shape[1], -1))  # noqa: E731
@@ -82,6 +86,53 @@ def shuffled_channels(x: Windows, g: torch.Generator) -> Windows:
     return x.gather(1, order[:, :, None].expand(-1, -1, x.shape[2]))
 
 
+def moved(x: Windows, g: torch.Generator, *, lever_m: float = 0.06, rate_hz: float = 50.0) -> Windows:
+    """The sensor sits elsewhere on the same head: a' = a + alpha x r + omega x (omega x r), r normal with lever_m.
+
+    Temple to temple is about 0.15 m. alpha is the gyroscope's central difference.
+    """
+    r = (lever_m * torch.randn(len(x), 3, 1, generator=g)).expand(-1, -1, x.shape[2]).to(x.dtype)
+    omega = x[:, 3:]
+    alpha = torch.gradient(omega, spacing=1.0 / rate_hz, dim=2)[0]
+    cross = lambda a, b: torch.linalg.cross(a, b, dim=1)  # noqa: E731
+    return torch.cat([x[:, :3] + cross(alpha, r) + cross(omega, cross(omega, r)), omega], dim=1)
+
+
+def cropped(x: Windows, g: torch.Generator, *, least: float = 0.6) -> Windows:
+    """A random stretch of the window, `least` of it or more, played slower so that it fills it again."""
+    share = least + (1.0 - least) * torch.rand(len(x), 1, generator=g)
+    start = (1.0 - share) * torch.rand(len(x), 1, generator=g)
+    at = (start + share * torch.linspace(0.0, 1.0, x.shape[2])) * (x.shape[2] - 1)
+    return _sampled(x, at)
+
+
+def band_noised(x: Windows, g: torch.Generator, *, most: float = 0.7) -> Windows:
+    """Noise in one random band of frequencies, up to `most` of each channel's own standard deviation."""
+    spectrum = torch.fft.rfft(torch.randn(x.shape, generator=g), dim=2)
+    f = torch.linspace(0.0, 1.0, spectrum.shape[2])
+    low = torch.rand(len(x), 1, 1, generator=g) * 0.8
+    noise = torch.fft.irfft(spectrum * ((f >= low) & (f < low + 0.25)), n=x.shape[2], dim=2)
+    noise = noise / noise.std(dim=2, keepdim=True).clamp_min(1e-6)
+    level = most * torch.rand(len(x), 1, 1, generator=g)
+    return x + level * x.std(dim=2, keepdim=True) * noise.to(x.dtype)
+
+
+def smoothed(x: Windows, g: torch.Generator, *, most: int = 9) -> Windows:
+    """A slower sensor: the mean over an odd number of samples, up to `most`, a number for each example."""
+    width = 2 * torch.randint(0, (most + 1) // 2, (len(x),), generator=g) + 1
+    far = (torch.arange(most) - most // 2).abs()
+    kernel = (far[None] <= (width[:, None] // 2)).to(x.dtype) / width[:, None].to(x.dtype)  # (B, most)
+    padded = torch.nn.functional.pad(x, (most // 2, most // 2), mode="replicate").unfold(2, most, 1)
+    return torch.einsum("bclk,bk->bcl", padded, kernel)
+
+
+def livelier(x: Windows, g: torch.Generator, *, sigma: float = 0.25) -> Windows:
+    """The same motion larger or smaller: what changes within the window times one factor, gravity as it is."""
+    factor = torch.exp(sigma * torch.randn(len(x), 1, 1, generator=g)).to(x.dtype)
+    mean = torch.cat([x[:, :3].mean(dim=2, keepdim=True), torch.zeros_like(x[:, 3:, :1])], dim=1)
+    return mean + factor * (x - mean)
+
+
 TASKS: dict[str, Transform] = {  # MultitaskSSL's eight (Saeed et al. 2019): was this done to the window or not?
     "noised": noised, "scaled": scaled, "rotated": rotated, "negated": negated, "reversed": reversed_in_time,
     "permuted": permuted, "warped": warped, "shuffled": shuffled_channels,
@@ -90,6 +141,9 @@ TASKS: dict[str, Transform] = {  # MultitaskSSL's eight (Saeed et al. 2019): was
 RECIPES: dict[str, tuple[Transform, ...]] = {
     "paper": (scaled, reversed_in_time),  # PRIMUS section 4; both views are augmented
     "as_released": (scaled_by_sample, permuted),  # the release; one view stays as it is
+    "turned": (rotated, scaled, reversed_in_time),  # the paper's, and the device was mounted otherwise
+    # ours: another mounting and place on the head, a livelier person, a slower or noisier sensor, another moment
+    "worn": (rotated, moved, livelier, cropped, band_noised, smoothed),
 }
 
 

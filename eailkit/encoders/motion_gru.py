@@ -7,6 +7,7 @@ convolutions; and its GRU goes over time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +27,21 @@ class MotionGruConfig:
     """Size.
 
     Attributes:
+        bands: learned filters a channel, begun at `lowest_hz` to `highest_hz` on a logarithmic scale.
+        taps: length of a filter, samples.
         width: channels of the convolutions.
         hidden: of the GRU.
         embed_dim: of the self-supervised head.
         multimodal_dim: of the multimodal head; embed_dim where None.
     """
 
+    bands: int = 12
+    taps: int = 50
+    lowest_hz: float = 0.6
+    highest_hz: float = 22.0
+    rate_hz: float = 50.0
     width: int = 96
-    hidden: int = 192
+    hidden: int = 160
     embed_dim: int = 256
     multimodal_dim: int | None = None
 
@@ -66,32 +74,34 @@ def compress(channels: Float[Tensor, "batch 8 length"]) -> Float[Tensor, "batch 
 
 
 class MotionGRU(nn.Module):
-    """Gravity-aware front end, a filter bank with log energies beside convolutions, a GRU over time.
+    """Gravity-aware front end, a learned spectrogram beside convolutions, a GRU over time, statistics over time.
 
-    The filter bank (convolution, square, mean over a fifth of a second, log) gives what band powers give a classifier
-    of handcrafted features, with learned bands.
+    The spectrogram (pairs of filters, power, mean over a fifth of a second, log) gives what band powers give a
+    classifier of handcrafted features; its filters begin as windowed sines and cosines and are learned.
 
     Shape:
-        (B, 6, L) -> (B, 2 * hidden + 2 * width), L >= 64; at 250 samples the GRU sees 25 steps.
+        (B, 6, L) -> (B, hidden_dim), L >= 64; at 250 samples the GRU sees 25 steps.
 
     Example:
         >>> MotionGRU().eval()(torch.zeros(2, 6, 250)).shape
-        torch.Size([2, 576])
+        torch.Size([2, 704])
     """
 
     def __init__(self, config: MotionGruConfig | None = None):
         super().__init__()
         self.config = config = config or MotionGruConfig()
-        w = config.width
-        self.bank = nn.Conv1d(8, w, 32, padding=16, bias=False)
-        self.stem = nn.Sequential(nn.Conv1d(8, w // 2, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(w // 2), nn.GELU())
-        self.block = nn.Sequential(
-            nn.Conv1d(w // 2, w, 5, padding=2, bias=False), nn.BatchNorm1d(w), nn.GELU(), nn.AvgPool1d(5)
-        )
-        self.norm_bank = nn.BatchNorm1d(w)
-        self.mix = nn.Sequential(nn.Conv1d(2 * w, w, 3, padding=1, bias=False), nn.BatchNorm1d(w), nn.GELU())
+        w, powers = config.width, 8 * config.bands
+        self.bank = nn.Conv1d(8, 2 * powers, config.taps, padding=config.taps // 2, groups=8, bias=False)
+        with torch.no_grad():
+            self.bank.weight.copy_(_sines(config)[:, None])
+        self.norm_bank = nn.BatchNorm1d(powers)
+        self.stem = nn.Sequential(
+            nn.Conv1d(8, w // 2, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(w // 2), nn.GELU(),
+            nn.Conv1d(w // 2, w, 5, padding=2, bias=False), nn.BatchNorm1d(w), nn.GELU(), nn.AvgPool1d(5),
+        )  # fmt: skip
+        self.mix = nn.Sequential(nn.Conv1d(powers + w, w, 3, padding=1, bias=False), nn.BatchNorm1d(w), nn.GELU())
         self.gru = nn.GRU(w, config.hidden, batch_first=True)
-        self.hidden_dim = 2 * config.hidden + 2 * w
+        self.hidden_dim = 2 * config.hidden + 3 * powers + w
         self.norm_out = nn.BatchNorm1d(self.hidden_dim)
         self.ssl_head = nn.Linear(self.hidden_dim, config.embed_dim)
         self.multimodal_head = nn.Linear(self.hidden_dim, config.multimodal_dim or config.embed_dim)
@@ -104,14 +114,15 @@ class MotionGRU(nn.Module):
         """
         if imu.ndim != 3 or imu.shape[1] != 6 or imu.shape[2] < SHORTEST:
             raise ValueError(f"MotionGRU: found input {tuple(imu.shape)}; expected (B, 6, L) with L >= {SHORTEST}.")
-        x = compress(along_gravity(imu.float()))
-        power = F.avg_pool1d(self.bank(x).float().square(), 10)  # (B, w, L / 10)
-        bank = self.norm_bank(torch.log(power + 1e-3))
-        shape = self.block(self.stem(x))
+        x = along_gravity(imu.float())
+        pairs = self.bank(x).float().unflatten(1, (-1, 2))  # (B, powers, 2, L + 1)
+        power = F.avg_pool1d(pairs.square().sum(2), 10)  # (B, powers, L / 10)
+        bank = self.norm_bank(torch.log(power + 1e-5))
+        shape = self.stem(compress(x))
         steps = min(bank.shape[2], shape.shape[2])
         x = self.mix(torch.cat([bank[..., :steps], shape[..., :steps]], dim=1))  # (B, w, L / 10)
         out, _ = self.gru(x.transpose(1, 2))
-        pooled = [out.mean(1), out.amax(1), x.mean(2), bank.std(2)]
+        pooled = [out.mean(1), out.amax(1), bank.mean(2), bank.std(2), bank.amax(2), x.mean(2)]
         return self.norm_out(torch.cat(pooled, dim=1).float())
 
     def ssl(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
@@ -121,3 +132,15 @@ class MotionGRU(nn.Module):
     def multimodal(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """f_m after the encoder: for video and text."""
         return self.multimodal_head(hidden)
+
+
+def _sines(config: MotionGruConfig) -> Float[Tensor, "filters taps"]:
+    """Windowed cosine and sine at every band's frequency, for each of the eight channels, of unit gain."""
+    hz = torch.logspace(math.log10(config.lowest_hz), math.log10(config.highest_hz), config.bands)
+    t = (torch.arange(config.taps) - config.taps // 2) / config.rate_hz
+    phase = 2 * math.pi * hz[:, None] * t
+    cycles = torch.clamp(3.0 / hz, max=config.taps / config.rate_hz)  # three periods, where they fit
+    window = torch.exp(-0.5 * (t / (0.25 * cycles[:, None])) ** 2)
+    window = window / window.sum(dim=1, keepdim=True)
+    pairs = torch.stack([window * torch.cos(phase), window * torch.sin(phase)], dim=1).flatten(0, 1)
+    return pairs.repeat(8, 1)
