@@ -57,6 +57,7 @@ FLOORS = [
         "tower_card",
         "probe",
         "fewshot",
+        "fewshot_scores",
     },
     {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},

@@ -8,12 +8,12 @@ logistic regression are the stronger line. Classifiers are `probe`'s.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from eailkit.errors import RecordingError
 
 RATE_HZ = 50.0
-BANDS_HZ = ((0.15, 0.5), (0.5, 1.0), (1.0, 1.6), (1.6, 2.3), (2.3, 3.5), (3.5, 5.0), (5.0, 8.0), (8.0, 12.0), (12.0, 18.0), (18.0, 25.0))  # fmt: skip
+EDGES_HZ = (0.15, 0.5, 1.0, 1.6, 2.3, 3.5, 5.0, 8.0, 12.0, 18.0, 25.1)  # of the bands; steps are at 1.6 to 2.3
 QUANTILES = (5, 25, 50, 75, 95)
 STEP_HZ = (0.8, 4.0)  # where a rhythm of the whole body (steps, sit to stand excluded) is looked for
 BLOCK = 512  # windows at once: the temporaries stay in the cache
@@ -57,7 +57,8 @@ def _moments(x: np.ndarray) -> dict[str, np.ndarray]:
     }
     ordered = np.sort(centred, axis=2)
     at = [round(q / 100 * (x.shape[2] - 1)) for q in QUANTILES]
-    found |= {f"q{q:02d}": np.sign(v) * np.log1p(np.abs(v) * 10) for q, v in zip(QUANTILES, ordered[..., at].transpose(2, 0, 1))}  # fmt: skip
+    for q, k in zip(QUANTILES, at):
+        found[f"q{q:02d}"] = np.sign(ordered[..., k]) * np.log1p(10 * np.abs(ordered[..., k]))
     found["log_range"] = _log(ordered[..., -1] - ordered[..., 0] + 1e-6)
     # How unevenly the motion is spread over the window: fidgeting comes in bursts, a walk doesn't.
     fifth = centred[..., : x.shape[2] // 5 * 5].reshape(*x.shape[:2], 5, -1)
@@ -73,9 +74,9 @@ def _spectra(x: np.ndarray) -> dict[str, np.ndarray]:
     taper = np.hanning(T)
     power = np.abs(np.fft.rfft(centred * taper, axis=2)) ** 2 / (taper**2).sum() / RATE_HZ
     freq = np.fft.rfftfreq(T, 1 / RATE_HZ)
-    inside = np.stack([(freq >= low) & (freq < high + 1e-9) for low, high in BANDS_HZ]).astype(power.dtype)
+    inside = np.stack([(freq >= low) & (freq < high) for low, high in zip(EDGES_HZ, EDGES_HZ[1:])]).astype(power.dtype)
     bands = power @ inside.T  # (n, 6, bands)
-    found = {f"band{low:g}": _log(bands[..., k] + 1e-9) for k, (low, _) in enumerate(BANDS_HZ)}
+    found = {f"band{low:g}": _log(bands[..., k] + 1e-9) for k, low in enumerate(EDGES_HZ[:-1])}
     share = power[..., 1:] / (power[..., 1:].sum(axis=2, keepdims=True) + _TINY)
     found["entropy"] = -(share * _log(share)).sum(axis=2)
     found["centroid_hz"] = share @ freq[1:]
