@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from eailkit.activity_windows import ActivityWindows
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.fewshot_scores import Scores
-from eailkit.probe import C_DEFAULT, HEADS, fit_probe, gradient_boosting, zero_shot
+from eailkit.probe import HEADS, fit_probe, gradient_boosting, zero_shot
 
 SHOTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # windows a class; the paper's axis ends at 500
 SEEDS = 5
@@ -232,7 +232,7 @@ def evaluate(
     n_folds: int = FOLDS,
     classifier: str = "probe",
     protocol: str = "converged",
-    C: float = C_DEFAULT,
+    C: float | None = None,
     test: ActivityWindows | None = None,
     test_features: np.ndarray | None = None,
 ) -> Scores:

@@ -8,6 +8,7 @@ the same people.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,7 +232,7 @@ class Scores:
                 card, confusion, training = json.loads(str(held["card"])), held["confusion"], held["training"]
             keys = [(m, h, int(n), int(s)) for m, h, n, s in card["keys"]]
             scores = cls(card["name"], tuple(card["classes"]), tuple(card["wearers"]))
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as fault:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as fault:
             raise CheckpointError(
                 f"{path}: can't be read as few-shot scores ({str(fault).rstrip('.')[:120]}); expected a file that "
                 "Scores.save wrote; run the evaluation again."

@@ -56,7 +56,7 @@ def test_the_text_head_starts_at_zero_shot_and_ends_where_labels_say():
     few = fit_probe(x[:8], y[:8], 4, head="text", text=text).predict(x[1000:])
     random = fit_probe(x[:8], y[:8], 4).predict(x[1000:])
     truth = y[1000:]
-    assert (few == truth).mean() > max((zero == truth).mean(), (random == truth).mean()) - 0.02
+    assert (few == truth).mean() > max((zero == truth).mean(), (random == truth).mean())
     many = fit_probe(x[:1000], y[:1000], 4, head="text", text=text).predict(x[1000:])
     full = fit_probe(x[:1000], y[:1000], 4).predict(x[1000:])
     assert (many == truth).mean() > (full == truth).mean() - 0.03 > (zero == truth).mean()
