@@ -45,7 +45,7 @@ FLOORS = [
         "kernels",
         "paper",
     },
-    {"preprocess", "mapgrid", "datasets", "synthkitchen", "plots", "cache"},
+    {"preprocess", "mapgrid", "datasets", "synthkitchen", "plots", "cache", "activity_windows"},
     {
         "stage1",
         "sequence_data",
@@ -55,6 +55,9 @@ FLOORS = [
         "tower_frames",
         "tower_scores",
         "tower_card",
+        "probe",
+        "fewshot",
+        "fewshot_scores",
     },
     {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},

@@ -224,16 +224,25 @@ class EgoExo4D:
             trajectory=aria.read_trajectory(path) if path.is_file() else None,
             map=point_map,
             narrations=self._narrations(take.uid, start_s),
-            actions=tuple(
-                ActionSegment(start_s + float(s["start_time"]), start_s + float(s["end_time"]), s["step_name"])
-                for s in self._keysteps.get(take.uid, [])
-            ),
+            actions=self.keysteps(name),
             frame_times_s=start_s + video_times_s(video) if video else np.zeros(0),
             load_frames=functools.partial(decode_frames, video) if video else None,
             room=take.room,
             participant=take.participant,
             split=take.split,
             map_source=map_source,
+        )
+
+    def keysteps(self, name: str) -> tuple[ActionSegment, ...]:
+        """The annotated steps of a take, on the device clock.
+
+        Raises:
+            DatasetError: no such take, or its clock can't be aligned.
+        """
+        start_s = self.start_s(name)
+        return tuple(
+            ActionSegment(start_s + float(s["start_time"]), start_s + float(s["end_time"]), s["step_name"])
+            for s in self._keysteps.get(self.info(name).uid, [])
         )
 
     def _narrations(self, uid: str, start_s: float) -> tuple[Narration, ...]:
