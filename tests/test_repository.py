@@ -45,7 +45,7 @@ FLOORS = [
         "kernels",
         "paper",
     },
-    {"preprocess", "mapgrid", "datasets", "synthkitchen", "plots", "cache"},
+    {"preprocess", "mapgrid", "datasets", "synthkitchen", "scenarios", "plots", "cache"},
     {
         "stage1",
         "sequence_data",
