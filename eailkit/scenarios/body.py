@@ -23,6 +23,7 @@ STANDING = MotionProfile(
     reach=0.0, gaze=0.0, fidget=0.2, scan_deg=6.0, glance_per_min=6.0, idle_per_min=0.0, impact_per_min=0.0
 )
 LOOKING = replace(STANDING, glance_per_min=26.0, glance_deg=45.0, scan_deg=12.0)
+QUIET = replace(STANDING, fidget=0.05, scan_deg=2.0, glance_per_min=1.2, glance_deg=20.0)
 _FLOOR_HIP_M = 0.10  # height of the hip joint of someone who sits or lies on the floor
 
 
@@ -178,7 +179,7 @@ class Body:
         window = Track(j - i, KNOT_HZ)
         window.to(0.0, 1.0, 0.5)
         window.to((j - i) / KNOT_HZ - 0.52, 0.0, 0.5)
-        noise = band_noise(self.rng, j - i, KNOT_HZ, low_hz, high_hz, channels=6, order=3) * window.values()
+        noise = band_noise(self.rng, j - i, KNOT_HZ, low_hz, high_hz, channels=6) * window.values()
         for axis in range(3):
             self.moved[axis, i:j] += 1e-3 * mm[axis] * noise[axis]
             self.turned[axis, i:j] += np.deg2rad(deg[axis]) * noise[3 + axis]

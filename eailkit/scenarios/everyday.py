@@ -17,7 +17,7 @@ from eailkit.synthkitchen.signals import gaussian_smooth
 
 HALL_M = (9.0, 6.5)  # free floor of the hall, from its corner at the origin
 _SEATED = MotionProfile(
-    reach=0.0, gaze=0.0, fidget=0.12, scan_deg=3.0, glance_per_min=2.0, glance_deg=22.0, idle_per_min=0.3,
+    reach=0.0, gaze=0.0, fidget=0.12, scan_deg=3.0, glance_per_min=1.2, glance_deg=20.0, idle_per_min=0.15,
     impact_per_min=0.8, step_per_min=0.0,
 )  # fmt: skip
 
@@ -72,11 +72,11 @@ def walking_about(body: Body) -> None:
 # label: share, seconds, profile, target's height above the floor and distance, hands and what they hold
 _DESK = {
     "typing": (0.3, (12, 40), replace(_SEATED, gaze=0.7, fidget=0.22, oscillation_hz=2.4,
-               oscillation_mm=(0.12, 0.08, 0.16), nod_deg=0.08, duty=0.55, scan_deg=3.0),
+               oscillation_mm=(0.12, 0.08, 0.16), nod_deg=0.08, duty=0.55, scan_deg=2.2),
                (1.02, 0.62), (0.36, 0.78), ("", "")),
-    "browsing": (0.2, (10, 35), replace(_SEATED, gaze=0.7, scan_deg=5.0, fidget=0.1),
+    "browsing": (0.2, (10, 35), replace(_SEATED, gaze=0.7, scan_deg=3.3, fidget=0.1),
                  (1.02, 0.62), (0.36, 0.77), ("", "")),
-    "reading": (0.22, (15, 40), replace(_SEATED, gaze=0.8, scan_deg=6.5, glance_per_min=5.0),
+    "reading": (0.22, (15, 40), replace(_SEATED, gaze=0.8, scan_deg=4.6, glance_per_min=5.0),
                 (0.85, 0.4), (0.4, 0.86), ("", "book")),
     "writing": (0.18, (10, 30), replace(_SEATED, reach=0.5, gaze=0.85, fidget=0.25, oscillation_hz=2.9,
                 oscillation_mm=(0.15, 0.2, 0.12), nod_deg=0.1, scan_deg=3.5),
@@ -201,7 +201,7 @@ def talking(body: Body) -> None:
         label = "talking" if kind < 0.5 else "listening" if kind < 0.9 else "laughing"
         seconds = float(rng.uniform(3, 6) if label == "laughing" else rng.uniform(6, 25))
         profile = replace(
-            STANDING, fidget=(0.4 if label == "talking" else 0.15) * calm, glance_per_min=7.0, glance_deg=30.0
+            STANDING, fidget=(0.3 if label == "talking" else 0.12) * calm, glance_per_min=7.0, glance_deg=30.0
         )
         hands = (0.4, 1.1 if not seated else 0.75) if label == "talking" else None
         start, end = body.do(label, seconds, profile, hands=hands)
@@ -224,12 +224,13 @@ def _gestures(body: Body, start: float, end: float, label: str) -> None:
     if rng.random() < (0.45 if label == "listening" else 0.25):
         size = float(rng.uniform(2.0, 6.0))
         on = float(rng.uniform(0.8, 1.8))
-        t = start + float(rng.uniform(0.3, 1.5))
-        body.rhythm(t, min(t + on, end), float(rng.uniform(1.8, 3.2)), mm=(1.5, 0, 1.0), deg=(0, size, 0), ramp_s=0.3)
+        t, hz = start + float(rng.uniform(0.3, 1.5)), float(rng.uniform(1.8, 3.2))
+        size *= 1.8 / hz  # quick nods are small
+        body.rhythm(t, min(t + on, end), hz, mm=(0.8, 0, 0.4), deg=(0, size, 0), ramp_s=0.3)
     elif rng.random() < 0.2:
         t = start + float(rng.uniform(0.3, 1.5))
         body.rhythm(
             t, min(t + 1.5, end), float(rng.uniform(1.6, 2.6)), deg=(float(rng.uniform(3, 9)), 0, 0), ramp_s=0.3
         )
     if label == "talking":
-        body.rhythm(start, end, float(rng.uniform(0.5, 1.2)), mm=(3, 2, 1.5), deg=(1.5, 2.0, 1.2), drift=0.12)
+        body.rhythm(start, end, float(rng.uniform(0.5, 1.2)), mm=(3, 2, 1), deg=(1.5, 1.8, 1.2), drift=0.12)

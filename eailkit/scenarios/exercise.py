@@ -5,7 +5,7 @@ Tempos follow exercise instructions (one repetition in 2-4 s) and the person; si
 
 from __future__ import annotations
 
-from eailkit.scenarios.body import LOOKING, STANDING, Body
+from eailkit.scenarios.body import LOOKING, QUIET, STANDING, Body
 from eailkit.scenarios.footwork import hop, leap
 
 
@@ -68,7 +68,7 @@ def balancing(body: Body) -> None:
         skill = body.spread(0.3) * body.person.sway
         body.lean.to(start, 0.06 * side, 0.9)
         body.wobble(start + 0.6, end, 0.25, 1.4, mm=(9 * skill, 15 * skill, 2.5 * skill), deg=(1.2, 1.2, 2.0))
-        body.wobble(start + 0.6, end, 1.5, 4.0, mm=(0.8 * skill, 1.3 * skill, 0.5), deg=(0.4, 0.4, 0.5))
+        body.wobble(start + 0.6, end, 1.5, 4.0, mm=(0.3 * skill, 0.5 * skill, 0.2), deg=(0.3, 0.3, 0.4))
         for t in rng.uniform(start + 2, max(end - 2, start + 2), rng.poisson((end - start) / 9.0)):
             body.lean.bump(float(t), float(rng.normal(0.0, 0.06)), 0.35, 0.1)  # a catch
             body.roll.bump(float(t), float(rng.normal(0.0, 0.1)), 0.35, 0.1)
@@ -117,7 +117,7 @@ def lying_down(body: Body) -> None:
         _recline(body, start, 1.55, 2.2)
         body.thump(start + 2.0, 1.0 * body.spread(0.3))
         for _ in range(int(rng.integers(2, 6))):
-            start, end = body.do("lying still", float(rng.uniform(6, 20)), STANDING)
+            start, end = body.do("lying still", float(rng.uniform(6, 20)), QUIET)
             body.rhythm(start, end, 0.25, mm=(0, 0, 1.0), deg=(0, 0.3, 0))
             lasts = float(rng.uniform(1.4, 2.6)) / body.person.tempo
             start, _ = body.do("rolling over", lasts + 0.5, STANDING)
@@ -153,5 +153,5 @@ def sit_ups(body: Body) -> None:
             body.recline.to(t + up, 1.5, down)
             body.thump(t + up + 0.95 * down, 0.8 * body.spread(0.4))
             t += up + down + pause * body.spread(0.2)
-        start, end = body.do("resting", float(rng.uniform(5, 12)), STANDING)
+        start, end = body.do("resting", float(rng.uniform(5, 12)), QUIET)
         body.rhythm(start, end, float(rng.uniform(0.35, 0.6)), mm=(0, 0, 2.0), deg=(0, 0.5, 0))

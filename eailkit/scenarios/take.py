@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from eailkit.scenarios.words import keysteps, narrate
 from eailkit.synthkitchen.hands import shape_index
 from eailkit.synthkitchen.person import Person
 from eailkit.synthkitchen.sensor import ARIA_LEFT, ImuDevice, draw_device, simulate_imu
-from eailkit.synthkitchen.spline import HeadMotion
+from eailkit.synthkitchen.spline import KNOT_HZ, HeadMotion
 from eailkit.synthkitchen.take import sample_trajectory
 
 _SCENARIOS: dict[str, Callable[[Body], None]] = {
@@ -26,6 +26,7 @@ _SCENARIOS: dict[str, Callable[[Body], None]] = {
     "lifting boxes": chores.lifting_boxes, "balancing": exercise.balancing, "lying down": exercise.lying_down,
     "sit-ups": exercise.sit_ups,
 }  # fmt: skip
+_TAIL_S = 2.0  # simulated and cut off, so that nobody has to stop for the recording
 _SITTING_CALM = 0.45  # of sway against standing, as in the kitchens
 
 
@@ -75,10 +76,11 @@ def simulate_scenario(
     duration_s = 60.0 * minutes
     rng = np.random.default_rng([seed, 0x5CE7])
     sits = name == "desk work" or (name == "talking" and rng.random() < 0.5)
-    body = Body(person, duration_s + lead_s + 1.0, rng, calm=_SITTING_CALM if sits else 1.0)
+    body = Body(person, duration_s + lead_s + 1.0 + _TAIL_S, rng, calm=_SITTING_CALM if sits else 1.0)
     _SCENARIOS[name](body)
-    motion = body.motion(seed)
-    labels = tuple(body.segments)
+    motion = _cut(body.motion(seed), duration_s + lead_s + 1.0)
+    labels = tuple(replace(s, end_s=min(s.end_s, motion.duration_s)) for s in body.segments)
+    labels = tuple(s for s in labels if s.end_s - s.start_s > 0.02)
     device = draw_device(ARIA_LEFT, seed, device_seed=device_seed)
     clock = lambda t: float(device.clock_offset_s + device.clock_rate * t)  # noqa: E731
     first, last = lead_s, lead_s + duration_s
@@ -94,6 +96,14 @@ def simulate_scenario(
         ),
     )
     return ScenarioTake(recording, motion, labels, device, lead_s, duration_s)
+
+
+def _cut(motion: HeadMotion, seconds: float) -> HeadMotion:
+    """The same motion up to a moment; curvatures stay, so that it doesn't come to rest there."""
+    n = int(round(seconds * KNOT_HZ)) + 1
+    short = HeadMotion(motion.knots[:n, :3], motion.knots[:n, 3:])
+    short.curvature = motion.curvature[:n]
+    return short
 
 
 def check_scenario(name: str) -> None:
