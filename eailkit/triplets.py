@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from tqdm.auto import tqdm
 
+from eailkit.activity_windows import LENGTH_S, RATE_HZ
 from eailkit.datasets import EgoExo4D
 from eailkit.encoders.vision_language import VisionLanguage
 from eailkit.errors import ConfigError, DatasetError
@@ -22,8 +23,6 @@ from eailkit.files import write_beside
 from eailkit.preprocess import resample
 from eailkit.recording import ImuStream, Narration, Recording
 
-RATE_HZ = 50.0  # PRIMUS section 4
-LENGTH_S = 5.0
 VERSION = 1
 
 

@@ -41,7 +41,8 @@ def _write_takes(out: Path, jobs: list[TakeJob], stamp: Stamp) -> None:
         takes.append({
             "root_dir": f"takes/{job.name}", "take_name": job.name, "take_uid": stamp.uid("take", job.name),
             "capture_uid": capture_uid, "participant_uid": job.participant, "university_name": "synthkitchen",
-            "task_name": facts["task"], "parent_task_name": "scan" if job.split == "scan" else "Cooking",
+            "task_name": facts["task"],
+            "parent_task_name": "scan" if job.split == "scan" else facts.get("parent_task", "Cooking"),
             "duration_sec": facts["duration_s"], "physical_setting_uid": job.room_id,
             "timesync_start_idx": facts["start_row"], "timesync_end_idx": facts["end_row"],
             "capture": {"capture_name": capture, "cameras": [camera]}, "frame_aligned_videos": _videos(job),
