@@ -1,0 +1,206 @@
+"""How fast PRIMUS trains and infers: a training step with three ways to find neighbours, and `fast` encoders.
+
+All on one thread and side by side: what is compared alternates, and a ratio is the median over pairs of neighbours
+in time, so that a machine that slows down slows both. The released search lives here alone, as the slow reference.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eailkit.augment import two_views
+from eailkit.encoders.fast_inference import fast
+from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.primus_losses import FeatureQueue, Temperature, i2t_loss, i2v_loss, nearest, nn_loss, primus_loss, ss_loss
+
+COMMAND = "python -m benchmarks --only primus_speed"
+WINDOW, WIDTH, ROWS, BATCH = 250, 512, 8192, 256  # 5 s at 50 Hz; the paper's queue; the largest batch of the release
+SEARCHES = ("off", "product", "broadcast")
+_SPREAD = "half of the middle 95 % of repeats"
+
+
+def record(results: str | Path = "results", *, released: int = 4, repeats: int = 15) -> None:
+    """Measure all and write table `primus_speed`; then fail if a goal was missed.
+
+    Args:
+        results: folder of the ledger.
+        released: repeats with the released search, which takes 13 s and 13 GB a step.
+        repeats: of everything else.
+    """
+    torch.set_num_threads(1)
+    made = [_training_against_released(released), _training_against_off(repeats)]
+    made += [_inference(scan, batch, repeats) for scan in ("channels", "time") for batch in (1, 256)]
+    append_rows("primus_speed", [row for row, _ in made], results_dir=results)
+    missed = [text for _, goals in made for text, met in goals.items() if not met]
+    if missed:
+        raise RuntimeError(f"goals that this run missed: {'; '.join(missed)}")
+
+
+def broadcast_nearest(key: Tensor, queue: Tensor) -> Tensor:
+    """Eq. 3 as released: the cosine of every pair by itself, which holds three arrays of B x rows x width."""
+    return F.cosine_similarity(key[:, None], queue[None], dim=-1).argmax(dim=1)
+
+
+class TrainingStep:
+    """One step of the whole objective on made-up features: two views and the raw window, three losses, Adam.
+
+    Args:
+        search: how neighbours are found, "off" (no L_NN), "product" (ours) or "broadcast" (the release's).
+    """
+
+    def __init__(self, search: str, batch: int = BATCH):
+        self.search, self.draw = search, torch.Generator().manual_seed(0)
+        torch.manual_seed(0)
+        self.model, self.tau_s, self.tau_m = StackedRNN(), Temperature(), Temperature()
+        everything = nn.ModuleList([self.model, self.tau_s, self.tau_m])
+        self.adam = torch.optim.Adam(everything.parameters(), lr=2e-4)
+        self.imu = torch.randn(batch, 6, WINDOW, generator=self.draw)
+        self.video, self.text = (torch.randn(batch, WIDTH, generator=self.draw) for _ in range(2))
+        self.queue = FeatureQueue(dict.fromkeys(("imu", "video", "text"), WIDTH), ROWS)
+        self.queue.add(**{name: torch.randn(ROWS, WIDTH, generator=self.draw) for name in self.queue.names})
+
+    def __call__(self) -> dict[str, Tensor]:
+        """The step: forward, backward, update, enqueue."""
+        model, scale_s, scale_m = self.model, self.tau_s(), self.tau_m()
+        views = [model.ssl(model(view)) for view in two_views(self.imu, self.draw)]
+        hidden = model(self.imu)
+        own, multimodal = model.ssl(hidden), model.multimodal(hidden)
+        terms = {
+            "ss": ss_loss(*views, scale_s),
+            "mm": i2v_loss(multimodal, self.video, scale_m) + i2t_loss(multimodal, self.text, scale_m),
+        }
+        if self.search != "off":
+            terms["nn"] = nn_loss(own, multimodal, self._neighbours(), scale_s, scale_m)
+        losses = primus_loss(terms)
+        self.adam.zero_grad()
+        losses["total"].backward()
+        self.adam.step()
+        if self.search != "off":
+            self.queue.add(imu=own, video=self.video, text=self.text)
+        return losses
+
+    def _neighbours(self) -> dict[str, Tensor]:
+        if self.search == "product":
+            return self.queue.neighbours(self.video)
+        index = broadcast_nearest(self.video, self.queue.rows_video)
+        return {name: getattr(self.queue, f"rows_{name}")[index] for name in self.queue.names} | {"index": index}
+
+
+def print_peak_mb(search: str) -> None:
+    """Print the most memory that this process ever held after two steps, MB; meant for a process of its own."""
+    import resource
+
+    torch.set_num_threads(1)
+    step = TrainingStep(search)
+    step(), step()
+    status = Path("/proc/self/status")  # getrusage on Linux counts the parent's memory before exec, too
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    print((peak[0] if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1e6)
+
+
+def _peak_mb(search: str) -> float:
+    code = f"from benchmarks.primus_speed import print_peak_mb; print_peak_mb({search!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def _alternating(calls: dict[str, Callable[[], object]], repeats: int, burst: int = 1) -> dict[str, np.ndarray]:
+    """Seconds a call of each, (repeats,), measured in turn; a burst of calls is timed as one."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()  # compiles, allocates
+    for _ in range(repeats):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            for _ in range(burst):
+                call()
+            seconds[name].append((time.perf_counter() - began) / burst)
+    return {name: np.array(times) for name, times in seconds.items()}
+
+
+def _row(id: str, question: str, config: dict, values: dict[str, np.ndarray | float], began: float) -> LedgerRow:
+    low, high = ({k: np.quantile(v, q) for k, v in values.items()} for q in (0.025, 0.975))
+    return LedgerRow(
+        id=id,
+        question=question,
+        command=COMMAND,
+        config=config | {"spread": _SPREAD, "mean": "median of repeats"},
+        commit=git_commit(),
+        data_hash="made-up windows and features, seed 0",
+        seeds=(0,),
+        mean={k: float(f"{np.median(v):.4g}") for k, v in values.items()},
+        spread={k: float(f"{(high[k] - low[k]) / 2:.2g}") for k in values},
+        minutes=round((time.perf_counter() - began) / 60, 3),
+        device=device_name(),
+    )
+
+
+def _training_against_released(repeats: int) -> tuple[LedgerRow, dict[str, bool]]:
+    began = time.perf_counter()
+    steps = {search: TrainingStep(search) for search in ("product", "broadcast")}
+    queue, key = steps["product"].queue.rows_video, steps["product"].video
+    if not torch.equal(nearest(key, queue), broadcast_nearest(key, queue)):
+        raise RuntimeError("the matrix product finds other neighbours than the broadcast search")
+    s = _alternating(steps, repeats)
+    faster = s["broadcast"] / s["product"]
+    peak = {search: _peak_mb(search) for search in steps}
+    values = {
+        "step (s)": s["product"], "step with the released search (s)": s["broadcast"], "times as fast": faster,
+        "peak (MB)": peak["product"], "peak with the released search (MB)": peak["broadcast"],
+    }  # fmt: skip
+    goals = {
+        f"a step {np.median(faster):.1f} times as fast as with the released search, goal 10": np.median(faster) >= 10,
+        f"peak {peak['product']:.0f} MB, goal 1200": peak["product"] <= 1200,
+    }
+    config = {
+        "batch": BATCH, "queue": ROWS, "width": WIDTH, "repeats": repeats, "neighbours": "equal, checked",
+        "goal": ">= 10 times as fast, peak <= 1200 MB",
+    }  # fmt: skip
+    question = "How much faster is a step of the full objective than with the released neighbour search?"
+    return _row("PRIMUS training step against the released search, one thread", question, config, values, began), goals
+
+
+def _training_against_off(repeats: int) -> tuple[LedgerRow, dict[str, bool]]:
+    began = time.perf_counter()
+    s = _alternating({search: TrainingStep(search) for search in ("product", "off")}, repeats)
+    ratio = s["product"] / s["off"]
+    values = {"step (s)": s["product"], "step without L_NN (s)": s["off"], "times the step without": ratio}
+    goals = {f"a step takes {np.median(ratio):.3f} of one without L_NN, goal 1.1": np.median(ratio) <= 1.1}
+    config = {"batch": BATCH, "queue": ROWS, "width": WIDTH, "repeats": repeats, "goal": "<= 1.1 times"}
+    question = "What do nearest neighbours cost?"
+    return _row("PRIMUS training step, neighbours on and off, one thread", question, config, values, began), goals
+
+
+def _inference(scan: str, batch: int, repeats: int) -> tuple[LedgerRow, dict[str, bool]]:
+    began = time.perf_counter()
+    torch.manual_seed(0)
+    model, imu = StackedRNN(StackedRnnConfig(scan=scan)).eval(), torch.randn(batch, 6, WINDOW)
+    encode = fast(model, imu, head="multimodal")
+
+    def plain() -> Tensor:
+        with torch.inference_mode():
+            return model.multimodal(model(imu))
+
+    burst = 20 if batch == 1 else 1
+    s = _alternating({"plain": plain, "fast": lambda: encode(imu)}, repeats, burst)
+    faster, goal = s["plain"] / s["fast"], 2.0 if batch == 1 else 1.1
+    values = {"windows/s": batch / s["fast"], "windows/s of the module": batch / s["plain"], "times as fast": faster}
+    text = f"{scan}, batch {batch}: {np.median(faster):.2f} times as fast as the module, goal {goal}"
+    config = {
+        "batch": batch, "samples": WINDOW, "repeats": repeats, "calls a repeat": burst,
+        "largest difference": float(f"{(encode(imu) - plain()).abs().max():.1e}"), "goal": f">= {goal} times",
+    }  # fmt: skip
+    id = f"StackedRNN over {scan}, inference at batch {batch}, one thread"
+    question = "How many windows a second does the encoder embed, and how many the plain torch module?"
+    return _row(id, question, config, values, began), {text: bool(np.median(faster) >= goal)}
