@@ -134,3 +134,27 @@ def test_what_cant_be_fitted_is_said(change, error, says):
     with pytest.raises(error) as found:
         fit_probe(**arguments)
     one_sentence(found, says)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_the_text_heads_optimum_is_a_plain_solvers(n):
+    from scipy.optimize import minimize
+
+    x, y, text = world(n=n, d=30, spread=2.0, text_noise=1.0)
+    x[:, 10:] = x[:, :20] + 0.1 * x[:, 10:]  # collinear, as a net's outputs are
+    unit, prompts = normalise(x), normalise(text)
+    mean = unit.mean(axis=0)
+    centred = (unit - mean) / np.sqrt(((unit - mean) ** 2).mean())
+
+    def loss(w):  # the docstring's formula, in no clever coordinates
+        s, V, b = w[0], w[1:121].reshape(4, 30), w[121:]
+        z = s * unit @ prompts.T + centred @ V.T + b
+        ce = np.logaddexp.reduce(z, axis=1) - z[np.arange(n), y]
+        return ce.sum() + ((V**2).sum() + (b**2).sum()) / 2 + ((s - 10) / 10) ** 2 / 2
+
+    found = minimize(loss, np.r_[10.0, np.zeros(124)], method="L-BFGS-B", options={"maxfun": 10**6, "maxiter": 5000})
+    probe = fit_probe(x, y, 4, head="text", text=text, C=1.0)
+    ours = probe.logits(x)
+    s, V, b = found.x[0], found.x[1:121].reshape(4, 30), found.x[121:]
+    np.testing.assert_allclose(ours, s * unit @ prompts.T + centred @ V.T + b, atol=0.05)
+    assert probe.notes["scale"] == pytest.approx(s, abs=0.05)
