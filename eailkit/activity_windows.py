@@ -277,6 +277,7 @@ def from_egoexo4d(
     split: str | Sequence[str] | None = None,
     stride_s: float = LENGTH_S,
     tasks: Sequence[str] | Mapping[str, str] | None = None,
+    takes: Iterable[str] | None = None,
 ) -> ActivityWindows:
     """Takes of an Ego-Exo4D or SynthKitchen root: imu-left, from the take's first to its last second.
 
@@ -286,6 +287,7 @@ def from_egoexo4d(
         split: names of splits; default all takes. Scans never count.
         tasks: the classes, in this order (tasks or keysteps, as `by` says), and with a mapping the sentence for each.
             Default: all that the chosen takes have (tasks), or `EgoExo4D.action_names` (keysteps).
+        takes: names, where not all.
 
     Raises:
         ConfigError: `by` is another word.
@@ -295,7 +297,9 @@ def from_egoexo4d(
         raise ConfigError(f"from_egoexo4d: found by='{by}'; expected 'task' or 'keystep'.")
     dataset = EgoExo4D(Path(root))
     wanted = None if split is None else {split} if isinstance(split, str) else set(split)
+    named = None if takes is None else set(takes)
     takes = [t for t in dataset.takes if t.task != "scan" and (wanted is None or t.split in wanted)]
+    takes = [t for t in takes if named is None or t.name in named]
     if not takes:
         raise DatasetError(
             f"{root}: found no take of split {split} among {', '.join(sorted(dataset.splits)) or 'none'}; expected "

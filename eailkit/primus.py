@@ -163,7 +163,9 @@ class Primus(nn.Module):
 
     def _neighbours(self, hidden: Tensor, batch: dict) -> Tensor:
         """L_NN, Eq. 3 and 4: read the queue, then write this batch into it (in training only)."""
-        both = batch["has_video"] & batch["has_text"] if self.config.key != "imu" else torch.ones_like(batch["has_text"])
+        both = (
+            batch["has_video"] & batch["has_text"] if self.config.key != "imu" else torch.ones_like(batch["has_text"])
+        )
         imu_s, imu_m = self.encoder.ssl(hidden), self.encoder.multimodal(hidden)
         stored = {"imu": imu_s, "video": batch["video"], "text": batch["text"]}
         key, rows = stored[self.config.key][both], {n: stored[n][both] for n in self.queue.names}
@@ -224,9 +226,12 @@ class Batches:
         if {"ss", "simclr"} & set(terms):
             one, two = two_views(imu, g, self.config.recipe)
             batch = {"view2": two} if one is imu else {"view1": one, "view2": two}
-        if {"mm", "nn"} & set(terms) or ("simclr" in terms and "view1" not in batch):
-            batch["imu"] = imu
-        elif "ss" in terms and "view1" not in batch:
+        if (
+            {"mm", "nn"} & set(terms)
+            or ("simclr" in terms and "view1" not in batch)
+            or "ss" in terms
+            and "view1" not in batch
+        ):
             batch["imu"] = imu
         for name in ("video", "text", "has_video", "has_text"):
             batch[name] = torch.from_numpy(getattr(self.data, name)[rows])

@@ -99,7 +99,9 @@ def unlabelled(imu: Float32[np.ndarray, "n 6 250"], take: np.ndarray, start_s: n
     """
     n, none = len(imu), np.zeros((len(imu), width), np.float32)
     no = np.zeros(n, bool)
-    return Triplets(np.asarray(imu, np.float32), none, none, no, no, take.astype(str), start_s, np.full(n, "unlabelled"))
+    return Triplets(
+        np.asarray(imu, np.float32), none, none, no, no, take.astype(str), start_s, np.full(n, "unlabelled")
+    )
 
 
 def build(
@@ -110,6 +112,8 @@ def build(
     split: str = "train",
     min_gap_s: float = 1.0,
     imu: str = "imu-left",
+    takes: Iterable[str] | None = None,
+    task: str | None = None,
     progress: bool = True,
 ) -> Triplets:
     """Triplets of every take of a split, made once: a file a take in cache_dir.
@@ -123,6 +127,8 @@ def build(
         towers: frozen; their name is part of the file names.
         min_gap_s: least time between two windows' middles.
         imu: label of the sensor.
+        takes: names, where not all of the split.
+        task: what they are about, where takes.json is finer (a recipe instead of "cooking").
 
     Raises:
         DatasetError: no take of that split, or none with a narration.
@@ -130,13 +136,15 @@ def build(
     """
     dataset, out = EgoExo4D(Path(root)), Path(cache_dir)
     out.mkdir(parents=True, exist_ok=True)
-    takes = [t for t in dataset.takes if t.split == split and t.task != "scan"]
-    if not takes:
+    wanted = None if takes is None else set(takes)
+    chosen = [t for t in dataset.takes if t.split == split and t.task != "scan"]
+    chosen = [t for t in chosen if wanted is None or t.name in wanted]
+    if not chosen:
         raise DatasetError(
             f"{root}: found no take of split '{split}'; expected one of {', '.join(sorted(dataset.splits))}."
         )
     parts = []
-    for take in tqdm(takes, desc=f"triplets of {split}", unit="take", disable=not progress, leave=False):
+    for take in tqdm(chosen, desc=f"triplets of {split}", unit="take", disable=not progress, leave=False):
         path = out / f"{take.name}.{towers.name}.{min_gap_s:g}.v{VERSION}.npz"
         if not path.exists():
             recording = dataset.recording(take.name, imu=imu, with_map=False)
@@ -145,7 +153,8 @@ def build(
             arrays = {f.name: getattr(part, f.name) for f in fields(part)}
             write_beside(path, lambda p, a=arrays: _save(p, a))
         with np.load(path, allow_pickle=False) as a:
-            parts.append(Triplets(**{f.name: a[f.name] for f in fields(Triplets)}))
+            part = Triplets(**{f.name: a[f.name] for f in fields(Triplets)})
+        parts.append(part if task is None else replace(part, task=np.full(len(part), task)))
     both = concatenate(parts)
     if not len(both):
         raise DatasetError(f"{root}: found no narration with five seconds of IMU around it in split '{split}'.")
@@ -177,7 +186,14 @@ def of_recording(
     video, has_video = _frames(recording, towers, begin)
     some = lambda value: np.full(len(told), value)  # noqa: E731
     return Triplets(
-        imu, video, np.asarray(text, np.float32), has_video, some(True), some(recording.name), begin - start_s, some(task)
+        imu,
+        video,
+        np.asarray(text, np.float32),
+        has_video,
+        some(True),
+        some(recording.name),
+        begin - start_s,
+        some(task),
     )
 
 
@@ -200,7 +216,9 @@ def _spaced(narrations: Iterable[Narration], min_gap_s: float) -> list[Narration
 def _cut(stream: ImuStream, first: Int[np.ndarray, " n"], length: int) -> Float32[np.ndarray, "n 6 length"]:
     samples = np.concatenate([stream.acc_mps2, stream.gyro_radps], axis=1).astype(np.float32)
     rows = first[:, None] + np.arange(length)
-    return np.ascontiguousarray(samples[rows].transpose(0, 2, 1)) if len(first) else np.zeros((0, 6, length), np.float32)
+    return (
+        np.ascontiguousarray(samples[rows].transpose(0, 2, 1)) if len(first) else np.zeros((0, 6, length), np.float32)
+    )
 
 
 def _frames(recording: Recording, towers: VisionLanguage, begin: Float[np.ndarray, " n"]):

@@ -1,0 +1,337 @@
+"""One PRIMUS experiment: data, every pretrained method, the three test sets of Table I, and the scores of Figs. 4 to 6.
+
+`PrimusRun` is what the notebooks, `eailkit reproduce` and the benchmarks share. Everything is made once under one folder
+and found again by name; a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eailkit.activity_windows import ActivityWindows, classyglass, from_egoexo4d, load_windows, save_windows
+from eailkit.baselines.handcrafted import handcrafted_features
+from eailkit.baselines.pretraining import train_classifier
+from eailkit.datasets import EgoExo4D
+from eailkit.encoders import vision_language
+from eailkit.encoders.vision_language import VisionLanguage
+from eailkit.errors import ConfigError
+from eailkit.fewshot import Scores, Task, evaluate, run
+from eailkit.primus import METHODS, Primus, PrimusConfig, pretrain
+from eailkit.probe import fit_probe
+from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
+from eailkit.training import History, TrainConfig
+from eailkit.triplets import Triplets, build, clean, concatenate, unlabelled
+
+PROMPTS = {  # a sentence for each class, as an annotator would say it
+    "cooking": "C cuts the vegetables and stirs the food in the kitchen.", "walking about": "C walks around.",
+    "stairs": "C climbs the stairs.", "running": "C runs.", "desk work": "C types on the keyboard and reads.",
+    "floor work": "C scrubs the floor.", "talking": "C talks to a person.", "squats": "C does a squat.",
+    "jumping": "C jumps.", "sweeping": "C sweeps the floor with a broom.", "dancing": "C dances.",
+    "lifting boxes": "C lifts a box.", "balancing": "C stands on one leg.", "lying down": "C lies on the floor.",
+    "sit-ups": "C does sit-ups.",
+}  # fmt: skip
+TEST_SETS = ("same domain", "other labels", "real, other device")  # Table I's three rows
+OURS = {"encoder": "motion_gru", "recipe": "worn"}
+ALIGNED = (1.0, 0.5, 0.25, 0.1)  # Fig. 6
+HANDCRAFTED = "handcrafted"
+MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
+
+
+@dataclass(frozen=True)
+class PrimusSize:
+    """How much of everything.
+
+    Attributes:
+        participants, minutes: of the scenarios; kitchen_takes: of the kitchens' training takes (0: all).
+        held_participants, held_minutes: of the scenarios that no pretraining sees.
+        batch, train: of pretraining; embed_dim: of the paper's encoder (512 in the paper).
+        shots, seeds: of the few-shot curves; scratch_*: of nets trained anew at every point, which cost more.
+    """
+
+    participants: int
+    minutes: float
+    kitchen_takes: int
+    held_participants: int
+    held_minutes: float
+    batch: int
+    train: TrainConfig
+    embed_dim: int
+    shots: tuple[int, ...]
+    seeds: int
+    scratch_shots: tuple[int, ...]
+    scratch_seeds: int
+    scratch_steps: int
+
+
+_TRAIN = TrainConfig(steps=400, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
+SIZES = {
+    "smoke": PrimusSize(4, 0.6, 2, 5, 0.6, 32, replace(_TRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3),
+    "quick": PrimusSize(6, 1.0, 8, 5, 0.7, 64, replace(_TRAIN, steps=120), 128, (1, 5, 20), 2, (5,), 1, 60),
+    "bench": PrimusSize(
+        12, 3.0, 0, 10, 2.0, 128, _TRAIN, 512, (1, 2, 5, 10, 20, 50, 100, 200, 500), 5, (1, 5, 20, 100), 1, 150
+    ),
+}  # fmt: skip
+SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 windows a class upwards count most there
+    SIZES["bench"], batch=64, train=replace(_TRAIN, steps=40_000, learning_rate=2e-4), participants=60
+)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Windows to train probes on and to test on; `test` is None where folds over wearers divide one set."""
+
+    name: str
+    windows: ActivityWindows
+    test: ActivityWindows | None = None
+
+    @property
+    def task(self) -> Task:
+        """Labels, wearers and folds."""
+        return Task.over(self.windows, self.test)
+
+
+@dataclass
+class PrimusRun:
+    """Artifacts of one size under one folder.
+
+    Args:
+        run_dir: where everything lies.
+        profile: of `SIZES`.
+        kitchens: a SynthKitchen or Ego-Exo4D root (`pipeline.Run.dataset()` makes one).
+        real: ClassyGlass's folder, or None; without it the third test set is left out, and said so.
+        unlabelled_real: mix windows of ClassyGlass 1A, without labels, into the self-supervised term.
+    """
+
+    run_dir: Path | str
+    profile: str = "quick"
+    kitchens: Path | str | None = None
+    real: Path | str | None = None
+    seed: int = 0
+    towers_name: str = "tiny-scenes"
+    progress: bool = True
+    histories: dict[str, History] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.profile not in SIZES:
+            raise ConfigError(f"profile: found '{self.profile}'; expected one of {', '.join(SIZES)}.")
+        self.dir = Path(self.run_dir)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.size = SIZES[self.profile]
+
+    @cached_property
+    def towers(self) -> VisionLanguage:
+        """Frozen features of frames and narrations."""
+        return vision_language.load(self.towers_name)
+
+    @cached_property
+    def scenarios(self) -> Path:
+        """The scenarios that are pretrained on, made on the first call."""
+        s = self.size
+        out = self.dir / f"scenarios-{self.profile}"
+        return synthesize_scenarios(
+            out, scenarios=PRETRAINING, participants=s.participants, minutes=s.minutes, seed=0, progress=self.progress
+        )
+
+    @cached_property
+    def held_out(self) -> Path:
+        """Scenarios that no pretraining sees, of other people; without frames, which nobody needs."""
+        s = self.size
+        return synthesize_scenarios(
+            self.dir / f"held_out-{self.profile}", scenarios=HELD_OUT, participants=s.held_participants,
+            minutes=s.held_minutes, seed=1, frames=False, progress=self.progress,
+        )  # fmt: skip
+
+    @cached_property
+    def triplets(self) -> Triplets:
+        """What is pretrained on: training takes of the scenarios and of the kitchens, where there are some."""
+        cache = self.dir / "triplets"
+        parts = [build(self.scenarios, self.towers, cache / f"scenarios-{self.profile}", progress=self.progress)]
+        if self.kitchens is not None:
+            takes = self._kitchen_takes()
+            parts.append(
+                build(
+                    self.kitchens, self.towers, cache / "kitchens", takes=takes, task="cooking", progress=self.progress
+                )
+            )
+        return concatenate(parts)
+
+    def _kitchen_takes(self, split: str = "train") -> tuple[str, ...]:
+        takes = sorted(t.name for t in EgoExo4D(Path(self.kitchens)).takes if t.split == split)
+        step = max(1, len(takes) // self.size.kitchen_takes) if self.size.kitchen_takes else 1
+        return tuple(takes[::step])
+
+    def config(self, method: str, encoder: str = "paper") -> PrimusConfig:
+        """A method's configuration at this size.
+
+        Args:
+            method: of `METHODS`.
+            encoder: "paper" (the Stacked RNN, the method's own recipe) or "ours" (MotionGRU, our recipe).
+
+        Raises:
+            ConfigError: no such method or encoder.
+        """
+        if method not in METHODS or encoder not in ("paper", "ours"):
+            raise ConfigError(
+                f"PRIMUS: found method '{method}' and encoder '{encoder}'; expected a method of "
+                f"{', '.join(METHODS)} and encoder 'paper' or 'ours'; choose among these."
+            )
+        found = METHODS[method]
+        if encoder == "ours":
+            return replace(found, **(OURS if found.recipe == "paper" else OURS | {"recipe": found.recipe}))
+        return replace(found, encoder_options={"embed_dim": self.size.embed_dim})
+
+    def pretrained(
+        self, method: str, encoder: str = "paper", *, aligned: float = 1.0, extra: str = "", **changes
+    ) -> Primus:
+        """Pretrain (or find) a method.
+
+        Args:
+            aligned: share of windows that keep frame and narration (Fig. 6).
+            extra: "1A" mixes ClassyGlass 1A's windows, unlabelled, into what the self-supervised term sees.
+            changes: of the configuration.
+        """
+        config = replace(self.config(method, encoder), **changes)
+        data = self.triplets.aligned(aligned, self.seed)
+        if extra == "1A":
+            windows = classyglass(self._need_real(), "1A", stride_s=2.5)
+            width = data.video.shape[1]
+            data = concatenate([data, unlabelled(windows.imu, windows.recording, windows.start_s, width)])
+        told = "".join(f"-{k}_{v}" for k, v in sorted(changes.items()))
+        name = f"{method}-{encoder}-{aligned:g}{extra}{told}".replace(" ", "_").replace(",", "").replace("+", "and")
+        model, self.histories[name] = pretrain(
+            data, config, replace(self.size.train, seed=self.size.train.seed + self.seed), batch=self.size.batch,
+            out_dir=self.dir / f"primus-{self.profile}-{self.seed}", name=name, progress=self.progress,
+        )  # fmt: skip
+        return model
+
+    def untrained(self, encoder: str = "paper", *, alone: bool = False) -> Primus:
+        """Random weights; normalisation has seen the training windows once, as any use of it must.
+
+        Args:
+            alone: as an encoder whose multimodal head means nothing.
+        """
+        torch.manual_seed(self.size.train.seed + self.seed)
+        model = Primus(self.config("PRIMUS", encoder), feature_dim=self.triplets.video.shape[1]).train()
+        rows = np.random.default_rng(self.seed).permutation(len(self.triplets))[:2048]
+        with torch.no_grad():
+            for part in np.array_split(rows, max(1, len(rows) // 256)):
+                model.encoder(torch.from_numpy(self.triplets.imu[part]))
+        if alone:
+            model.config = replace(model.config, terms=("ss",))
+        return model.eval()
+
+    # -- tests -----------------------------------------------------------------------------------------
+
+    def _need_real(self) -> Path:
+        if self.real is None:
+            raise ConfigError("PRIMUS: found no folder of real recordings; expected ClassyGlass's; give --real FOLDER.")
+        return Path(self.real)
+
+    @cached_property
+    def test_sets(self) -> dict[str, TestSet]:
+        """The three of Table I: same domain and labels; other labels; real people, another device, other labels."""
+        held = self._kept("held_out", lambda: from_egoexo4d(self.held_out, tasks={n: PROMPTS[n] for n in HELD_OUT}))
+        sets = [
+            TestSet(
+                "same domain",
+                *(self._kept(f"activities-{s}", lambda s=s: self._activities(s)) for s in ("train", "test")),
+            ),
+            TestSet("other labels", held),
+        ]
+        if self.real is not None:
+            sets.append(TestSet("real, other device", classyglass(self.real, "1B")))
+        return {s.name: s for s in sets}
+
+    def _kept(self, name: str, make: Callable[[], ActivityWindows]) -> ActivityWindows:
+        path = self.dir / f"windows-{self.profile}" / f"{name}.npz"
+        if not path.is_file():
+            save_windows(make(), path)
+        return load_windows(path)
+
+    def _activities(self, split: str) -> ActivityWindows:
+        """Windows labelled by what the whole take is about; people of the two splits differ."""
+        names = ("cooking", *PRETRAINING) if self.kitchens is not None else PRETRAINING
+        prompts = {n: PROMPTS[n] for n in names}
+        scenes = from_egoexo4d(self.scenarios, split=split, tasks=prompts)
+        if self.kitchens is None:
+            return scenes
+        of = "train" if split == "train" else "test-unseen"
+        kitchens = from_egoexo4d(self.kitchens, split=of, tasks=prompts, takes=self._kitchen_takes(of))
+        keep = np.sort(np.random.default_rng(0).permutation(len(kitchens))[:MOST_WINDOWS])
+        cooking = replace(kitchens.subset(keep), label=np.zeros(len(keep), np.int64))  # takes.json says "omelette"
+        arrays = {
+            f: np.concatenate([getattr(cooking, f), getattr(scenes, f)])
+            for f in ("imu", "label", "recording", "start_s")
+        }
+        wearer = np.concatenate([np.char.add(k, w.wearer.astype(str)) for k, w in (("k", cooking), ("s", scenes))])
+        return replace(scenes, **arrays, wearer=wearer, name=f"activities ({split})")
+
+    def text(self, test: TestSet) -> np.ndarray:
+        """Embeddings of a test set's prompts, (classes, d)."""
+        return np.asarray(self.towers.encode_texts([clean(p) for p in test.windows.prompts]))
+
+    def score_encoder(self, name: str, model: Primus, test: TestSet, scores: Scores) -> None:
+        """The curves of one pretrained encoder, by head.
+
+        "random" and "text" read f_m, as PRIMUS does, where f_m was trained; "encoder" reads what comes before the
+        heads. An encoder without f_m (SimCLR, SS, MultitaskSSL) has the last alone, also under "random".
+        """
+        task, size = test.task, self.size
+        hidden = model.embed(task.imu, at="encoder")
+        aligned = bool({"mm", "nn"} & set(model.config.terms)) and model.config.key != "imu"
+        if aligned:
+            features = model.embed(task.imu)
+            text = self.text(test)
+            split = _two(test, features)
+            evaluate(
+                test.windows, split[0], name, scores, heads=("random", "text"), text=text, shots=size.shots,
+                seeds=size.seeds, test=test.test, test_features=split[1],
+            )  # fmt: skip
+        for head in ("encoder",) if aligned else ("encoder", "random"):
+            score_features(name, hidden, test, scores, size, head=head)
+
+    def score_handcrafted(self, test: TestSet, scores: Scores) -> None:
+        """What a user would pick instead: handcrafted features with logistic regression, and with boosted trees."""
+        features = handcrafted_features(test.task.imu)
+        one, two = _two(test, features)
+        options = {"shots": self.size.shots, "seeds": self.size.seeds, "test": test.test, "test_features": two}
+        evaluate(test.windows, one, HANDCRAFTED, scores, **options)
+        evaluate(test.windows, one, HANDCRAFTED, scores, classifier="boosting", **options)
+
+    def score_scratch(self, test: TestSet, scores: Scores, encoder: str = "paper", *, name: str = "") -> None:
+        """Standard training: all weights from random ones, with the paper's few steps, and properly."""
+        task, size = test.task, self.size
+        config = self.config("PRIMUS", encoder)
+        for head, steps in (("few steps", None), ("proper", size.scratch_steps)):
+
+            def fit(rows: np.ndarray, tested: np.ndarray, seed: int, steps: int | None = steps) -> np.ndarray:
+                net = train_classifier(
+                    config, task.imu[rows], task.label[rows], len(task.classes), steps=steps, seed=seed
+                )
+                return net.predict(task.imu[tested])
+
+            shots, seeds = size.scratch_shots, size.scratch_seeds
+            run(task, fit, name or f"standard training, {encoder}", scores, head=head, shots=shots, seeds=seeds)
+
+
+def score_features(
+    name: str, features: np.ndarray, test: TestSet, scores: Scores, size: PrimusSize, *, head: str = "encoder"
+) -> None:
+    """Logistic regression on any features of `test.task.imu`, under a head's name."""
+    task = test.task
+
+    def fit(rows: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
+        return fit_probe(features[rows], task.label[rows], len(task.classes), seed=seed).predict(features[tested])
+
+    run(task, fit, name, scores, head=head, shots=size.shots, seeds=size.seeds)
+
+
+def _two(test: TestSet, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    n = len(test.windows.label)
+    return features[:n], features[n:] if test.test is not None else None
