@@ -140,17 +140,21 @@ class Primus(nn.Module):
         views = {name: batch[name] for name in ("imu", "view1", "view2") if name in batch}
         hidden = dict(zip(views, self.encoder(torch.cat(list(views.values()))).chunk(len(views)), strict=True))
         if "simclr" in config.terms:
-            return {"total": nt_xent(self.encoder.ssl(hidden["view1"]), self.encoder.ssl(hidden["view2"]))}
+            return {"total": nt_xent(*self._views(hidden))}
         equal = batch["equal"] if config.mask_equal else None
         terms: dict[str, Tensor] = {}
         if "ss" in config.terms:
-            one, two = (self.encoder.ssl(hidden.get(v, hidden.get("imu"))) for v in ("view1", "view2"))
+            one, two = self._views(hidden)
             terms["ss"] = ss_loss(one, two, self.tau_s(), equal=equal)
         if "mm" in config.terms:
             terms["mm"] = self._multimodal(self.encoder.multimodal(hidden["imu"]), batch, equal)
         if "nn" in config.terms:
             terms["nn"] = self._neighbours(hidden["imu"], batch)
         return primus_loss(terms, config.weights)
+
+    def _views(self, hidden: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """f_s of both views; where one isn't augmented (the release), the window itself is it."""
+        return self.encoder.ssl(hidden.get("view1", hidden.get("imu"))), self.encoder.ssl(hidden["view2"])
 
     def _multimodal(self, imu: Tensor, batch: dict, equal: Tensor | None) -> Tensor:
         """L_MM, Eq. 1 + Eq. 2."""

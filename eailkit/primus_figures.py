@@ -26,7 +26,7 @@ QUESTIONS = {
     "primus-fig4": "How many labels does each pretraining need on that test set (PRIMUS Fig. 4)?",
     "primus-fig5": "Which terms of Eq. 5 carry the result (PRIMUS Fig. 5)?",
     "primus-fig6": "How much aligned data does pretraining need (PRIMUS Fig. 6)?",
-    "primus-lines": "What does a user get without pretraining: handcrafted features, random weights, standard training?",
+    "primus-lines": "What is had without pretraining: handcrafted features, random weights, standard training?",
 }
 FIGURES = tuple(QUESTIONS)
 
@@ -173,8 +173,9 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
             LedgerRow(
                 id=f"{test} | {method} | {head}", question=QUESTIONS[figure], command=about["command"],
                 config={
-                    "test": test, "method": method, "head": head, "profile": run.profile, "classes": len(scores.classes),
-                    "wearers": len(scores.wearers), "draws": int(part.seeds.max()), "steps": run.size.train.steps,
+                    "test": test, "method": method, "head": head, "profile": run.profile,
+                    "classes": len(scores.classes), "wearers": len(scores.wearers), "draws": int(part.seeds.max()),
+                    "steps": run.size.train.steps,
                     "batch": run.size.batch, "spread": "half of the 95 % interval over wearers and draws",
                 },
                 commit=about["commit"], data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,

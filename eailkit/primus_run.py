@@ -1,7 +1,7 @@
 """One PRIMUS experiment: data, every pretrained method, the three test sets of Table I, and the scores of Figs. 4 to 6.
 
-`PrimusRun` is what the notebooks, `eailkit reproduce` and the benchmarks share. Everything is made once under one folder
-and found again by name; a killed run goes on where it was.
+`PrimusRun` is what the notebooks, `eailkit reproduce` and the benchmarks share. Everything is made once under one
+folder and found again by name; a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eailkit.activity_windows import ActivityWindows, classyglass, from_egoexo4d, load_windows, save_windows
+from eailkit.activity_files import load_windows, save_windows
+from eailkit.activity_windows import ActivityWindows, classyglass, from_egoexo4d
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.pretraining import train_classifier
 from eailkit.datasets import EgoExo4D

@@ -50,7 +50,7 @@ def along_gravity(imu: Float[Tensor, "batch 6 length"]) -> Float[Tensor, "batch 
     """What a window says whatever the sensor's mounting: parts along and across its own mean specific force.
 
     Channels: vertical acceleration without gravity, horizontal acceleration, |acc| - g, tilt against the mean
-    (0.5 s mean), all m/s2 but the tilt; rate about the vertical, across it, |gyro|, rad/s; and |change of acc| a sample.
+    (over 0.5 s), m/s2; rate about the vertical, across it, |gyro|, rad/s; and |change of acc| a sample, m/s2.
     Rotating both sensors by one rotation changes nothing.
     """
     acc, gyro = imu[:, :3], imu[:, 3:]
