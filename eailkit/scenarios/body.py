@@ -209,7 +209,8 @@ class Body:
         position[:, 0] += c * offset[0] - s * offset[1]
         position[:, 1] += s * offset[0] + c * offset[1]
         position[:, 2] += offset[2]
-        position += (rotation(turned) - rotation(ypr)) @ np.array(DEVICE_FROM_NECK_M)
+        slow = [np.stack([gaussian_smooth(v, 0.03, KNOT_HZ) for v in a.T], 1) for a in (turned, ypr)]
+        position += (rotation(slow[0]) - rotation(slow[1])) @ np.array(DEVICE_FROM_NECK_M)  # glasses rattle in place
         c, s = np.cos(self.carry_yaw), np.sin(self.carry_yaw)
         carried = np.stack([c * position[:, 0] - s * position[:, 1], s * position[:, 0] + c * position[:, 1]], 1)
         position[:, :2] = carried + self.carry_xy.T
