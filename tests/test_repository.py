@@ -55,6 +55,7 @@ FLOORS = [
         "baselines",
         "pretrain_towers",
         "tower_frames",
+        "tower_scenes",
         "tower_scores",
         "tower_card",
         "probe",
