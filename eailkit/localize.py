@@ -107,11 +107,11 @@ class Localizer:
         load_weights(stage2, folder / "stage2.safetensors")
         return Localizer(stage1, stage2, names, settings)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the three files that `load` reads, each beside and renamed."""
+    def save(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Write the three files that `load` reads, each beside and renamed; in half precision where `half`."""
         folder = Path(folder)
-        save_weights(self.stage1, folder / "stage1.safetensors")
-        save_weights(self.stage2, folder / "stage2.safetensors")
+        save_weights(self.stage1, folder / "stage1.safetensors", half=half)
+        save_weights(self.stage2, folder / "stage2.safetensors", half=half)
         config = {
             "stage1": self.stage1.config.to_dict(), "stage2": self.stage2.config.to_dict(),
             "action_names": self.action_names, "settings": self.settings,

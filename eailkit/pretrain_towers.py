@@ -1,6 +1,7 @@
 """Pretrain the tiny vision-language towers that ship with the course: `python -m eailkit.pretrain_towers`.
 
-Three kinds after EAIL's Table 5: SLIP's objective (the default), CLIP's, and CLIP's with a wider image tower. They see
+Three kinds after EAIL's Table 5: SLIP's objective (the default), CLIP's, and CLIP's with a wider image tower; and a
+small fourth for PRIMUS, with CLIP's objective, which sees everyday scenarios too (`tower_scenes`). They see
 frames and narrations of SynthKitchen kitchens and people of no split (design section 5), whose seeds no other dataset
 uses. Of the last rooms, which aren't trained on, half choose the checkpoint and half give the card its retrieval;
 val splits of a dataset are only ever scored, after everything is chosen. An interrupted run goes on where it was.
@@ -30,13 +31,14 @@ from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
 from eailkit.tower_card import card
 from eailkit.tower_frames import Batches, Frames, read_pretraining
+from eailkit.tower_scenes import ScenesConfig, make_scenarios, read_scenarios, score_scenarios, with_kitchens
 from eailkit.tower_scores import VAL_SPLITS, mean_recall, retrieval, score_val
 from eailkit.training import History, TrainConfig, fit
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What the towers are trained on, and how long; the same for every kind.
+    """What the towers are trained on, and how long; the same for every kind but "scenes".
 
     Attributes:
         rooms, participants, minutes, takes_per_room, seed: arguments of the simulator.
@@ -65,9 +67,13 @@ class PretrainConfig:
     train: TrainConfig = TrainConfig(steps=900, learning_rate=1e-3, weight_decay=0.1, precision="bf16-mixed")
 
 
+SCENES = PretrainConfig(rooms=110, participants=55, held_out_rooms=12)
+SCENES = replace(SCENES, train=replace(SCENES.train, steps=800))
+
+
 @dataclass(frozen=True)
 class PretrainFrames:
-    """Frames of three sets of kitchens: to train on, to choose the checkpoint by, to report."""
+    """Frames of three sets of kitchens (and people): to train on, to choose the checkpoint by, to report."""
 
     train: Frames
     choose: Frames
@@ -89,6 +95,14 @@ class PretrainFrames:
                 "two held out and one to train on; ask for more rooms."
             )
         return cls(*(frames.of_rooms(part) for part in (rooms[:last], rooms[last : last + half], rooms[last + half :])))
+
+    def with_scenarios(
+        self, folder: Path, scenes: ScenesConfig, pair_s: float, *, progress: bool = True
+    ) -> PretrainFrames:
+        """The same with frames of the scenarios that `make_scenarios` wrote, each set with people of its own."""
+        people = read_scenarios(folder, scenes, pair_s, progress=progress)
+        kitchens = (self.train, self.choose, self.report)
+        return PretrainFrames(*(with_kitchens(*both) for both in zip(kitchens, people, strict=True)))
 
 
 def make_data(data: Path, config: PretrainConfig, *, workers: int | None = None, progress: bool = True) -> None:
@@ -134,7 +148,8 @@ def make_val(root: Path, *, rooms: int | None = None, workers: int | None = None
 
 def pretrain(
     kind: str, data: Path, out: Path, config: PretrainConfig, *, frames: PretrainFrames | None = None,
-    val: Path | None = None, command: str = "", commit: str = "", progress: bool = True,
+    val: Path | None = None, scenes: ScenesConfig | None = None, command: str = "", commit: str = "",
+    progress: bool = True,
 ) -> dict:  # fmt: skip
     """Train one kind on the data, write its three files, and return the record that config.json keeps.
 
@@ -144,6 +159,7 @@ def pretrain(
         out: folder of model.safetensors, config.json and card.md.
         frames: of the data, where already read.
         val: a dataset whose val splits are scored for the card, see `tower_scores.score_val`.
+        scenes: the scenarios among the frames, see `PretrainFrames.with_scenarios`; None where there are none.
         command: for the card.
         commit: for the card; the present one where "". Weights that are written make a checkout differ from it.
 
@@ -186,6 +202,8 @@ def pretrain(
         if val is None
         else score_val(model, val, pair_s=config.pair_s, gallery=config.gallery, progress=progress),
     }
+    if scenes is not None:
+        record["scenarios"] = {"made": asdict(scenes), **score_scenarios(model, frames.report, gallery=config.gallery)}
     write_json(out / "config.json", record)
     write_text(out / "card.md", card(record))
     return record
@@ -244,7 +262,8 @@ def main(arguments: list[str] | None = None) -> None:
     default, folder = PretrainConfig(), Path(tempfile.gettempdir()) / "eailkit_pretrain"
     parser = argparse.ArgumentParser(
         prog="python -m eailkit.pretrain_towers",
-        description="Pretrain the tiny vision-language towers on simulated kitchens of no split; resumes.",
+        description="Pretrain the tiny vision-language towers on simulated kitchens of no split; resumes. "
+        "Kind scenes takes fewer kitchens and everyday scenarios, from a folder of its own beside --data.",
     )
     parser.add_argument("--kind", choices=[*tiny_towers.KINDS, "all"], default="slip", help="which towers (slip)")
     parser.add_argument("--data", type=Path, default=folder, help=f"folder for the simulated kitchens ({folder})")
@@ -252,20 +271,16 @@ def main(arguments: list[str] | None = None) -> None:
         "--out",
         type=Path,
         default=tiny_towers.WEIGHTS_DIR,
-        help="folder for slip; clip and wide go into its clip, wide",
+        help="folder for slip; the others go into its clip, wide, scenes",
     )
     parser.add_argument("--val", type=Path, help="dataset whose val splits the card scores; made where absent")
-    parser.add_argument("--rooms", type=int, default=default.rooms, help=f"kitchens ({default.rooms})")
-    parser.add_argument("--steps", type=int, default=default.train.steps, help=f"steps ({default.train.steps})")
+    parser.add_argument("--rooms", type=int, help=f"kitchens ({default.rooms}; scenes: {SCENES.rooms})")
+    parser.add_argument("--steps", type=int, help=f"steps ({default.train.steps}; scenes: {SCENES.train.steps})")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches; the kitchens stay the same (0)")
     parser.add_argument("--workers", type=int, default=None, help="processes that simulate; one a core by default")
     options = parser.parse_args(arguments)
-    config = replace(
-        default, rooms=options.rooms, participants=max(1, options.rooms // 2),
-        train=replace(default.train, steps=options.steps, seed=options.seed),
-    )  # fmt: skip
     try:
-        _run(options, config)
+        _run(options)
     except EailkitError as error:
         sys.exit(f"pretrain_towers: {error}")
     except KeyboardInterrupt:
@@ -273,18 +288,36 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _run(options: argparse.Namespace, config: PretrainConfig) -> None:
+def _run(options: argparse.Namespace) -> None:
     commit = git_commit(Path(__file__).parent)
-    make_data(options.data, config, workers=options.workers)
+    kinds = list(tiny_towers.KINDS) if options.kind == "all" else [options.kind]
     if options.val is not None and not (options.val / "takes.json").is_file():
         make_val(options.val, workers=options.workers)
-    frames = PretrainFrames.read(options.data, config)
+    for scenes in (None, ScenesConfig()):
+        some = [kind for kind in kinds if tiny_towers.KINDS[kind].scenarios == (scenes is not None)]
+        if some:
+            _run_kinds(some, options, scenes, commit)
+
+
+def _run_kinds(kinds: list[str], options: argparse.Namespace, scenes: ScenesConfig | None, commit: str) -> None:
+    """Make and read the data that some kinds share, and pretrain these."""
+    config = PretrainConfig() if scenes is None else SCENES
+    rooms = options.rooms or config.rooms
+    train = replace(config.train, steps=options.steps or config.train.steps, seed=options.seed)
+    config = replace(config, rooms=rooms, participants=max(1, rooms // 2), train=train)
+    data = options.data if scenes is None else options.data.with_name(f"{options.data.name}_scenes")
+    kitchens = data if scenes is None else data / "kitchens"
+    make_data(kitchens, config, workers=options.workers)
+    frames = PretrainFrames.read(kitchens, config)
+    if scenes is not None:
+        make_scenarios(data / "scenarios", scenes, workers=options.workers)
+        frames = frames.with_scenarios(data / "scenarios", scenes, config.pair_s)
     given = [f"--rooms {config.rooms}", f"--steps {config.train.steps}", f"--seed {config.train.seed}"]
     given += [] if options.val is None else [f"--val {options.val.name}"]
-    for kind in tiny_towers.KINDS if options.kind == "all" else [options.kind]:
+    for kind in kinds:
         record = pretrain(
-            kind, options.data, tiny_towers.weights_dir(kind, options.out), config, frames=frames, val=options.val,
-            commit=commit,
+            kind, data, tiny_towers.weights_dir(kind, options.out), config, frames=frames, val=options.val,
+            scenes=scenes, commit=commit,
             command=" ".join(["python -m eailkit.pretrain_towers", f"--kind {kind}", *given]),
         )  # fmt: skip
         print(card(record))

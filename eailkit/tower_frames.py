@@ -6,7 +6,8 @@ kitchens may be read at all is decided here: `read_pretraining` refuses every ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,16 @@ class Frames:
 
     def of_rooms(self, rooms: list[str]) -> Frames:
         """The frames of some rooms."""
-        keep = np.isin(self.room, rooms)
+        return self.where(np.isin(self.room, rooms))
+
+    def where(self, keep: Bool[np.ndarray, " n"]) -> Frames:
+        """The frames that a mask keeps."""
         return Frames(self.image[keep], self.caption[keep], self.action[keep], self.room[keep])
+
+
+def joined(parts: Sequence[Frames]) -> Frames:
+    """All frames of several sets, in order."""
+    return Frames(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Frames)))
 
 
 def read_pretraining(root: Path, pair_s: float, *, progress: bool = True) -> Frames:
@@ -60,13 +69,16 @@ def read_pretraining(root: Path, pair_s: float, *, progress: bool = True) -> Fra
     return read_frames(root, ("pretrain",), pair_s, progress=progress)
 
 
-def read_frames(root: Path, splits: tuple[str, ...], pair_s: float, *, progress: bool = True) -> Frames:
+def read_frames(
+    root: Path, splits: tuple[str, ...], pair_s: float, *, tasks: Sequence[str] = (), progress: bool = True
+) -> Frames:
     """Every frame of some splits' takes, with the narration nearest in time and the action of its moment.
 
     Args:
         root: a dataset in Ego-Exo4D's layout.
         splits: names of splits; takes of others are left out, as are takes without a video where others have one.
         pair_s: a narration at most this far from a frame is its caption, seconds.
+        tasks: where given, a frame's action is the place of its take's task among these.
 
     Raises:
         DatasetError: no take of these splits has frames.
@@ -84,7 +96,10 @@ def read_frames(root: Path, splits: tuple[str, ...], pair_s: float, *, progress:
         text = np.array([n.text for n in recording.narrations] or [""])
         nearest = np.abs(times[:, None] - said_s).argmin(axis=1)
         captions.append(np.where(np.abs(times - said_s[nearest]) <= pair_s, text[nearest], ""))
-        actions.append(action_seconds(recording, times, dataset.action_names))
+        if tasks:
+            actions.append(np.full(len(times), tasks.index(take.task)))
+        else:
+            actions.append(action_seconds(recording, times, dataset.action_names))
         rooms.append(np.full(len(times), take.room))
     if not images:
         raise DatasetError(

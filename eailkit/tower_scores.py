@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from eailkit.datasets.egoexo4d import EgoExo4D
 from eailkit.encoders.vision_language import VisionLanguage
@@ -40,9 +40,19 @@ def third_person(action: str) -> str:
 
 def action_prompts(model: VisionLanguage, names: Sequence[str]) -> Float[np.ndarray, "classes d"]:
     """Unit text features of action names: the mean over `PROMPTS` of each, as CLIP's paper ensembles its prompts."""
-    texts = [prompt.format(does=third_person(name)) for name in names for prompt in PROMPTS]
-    mean = model.encode_texts(texts).reshape(len(names), len(PROMPTS), -1).mean(axis=1)
+    return _ensembles(model, [[prompt.format(does=third_person(name)) for prompt in PROMPTS] for name in names])
+
+
+def _ensembles(model: VisionLanguage, prompts: Sequence[Sequence[str]]) -> Float[np.ndarray, "classes d"]:
+    mean = np.stack([model.encode_texts(list(texts)).mean(axis=0) for texts in prompts])
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+
+
+def nearest_prompt(
+    model: VisionLanguage, frames: Frames, prompts: Sequence[Sequence[str]]
+) -> Int[np.ndarray, " frames"]:
+    """For each frame the class whose sentences, ensembled, are nearest to it."""
+    return (model.encode_images(frames.image, ids=None) @ _ensembles(model, prompts).T).argmax(axis=1)
 
 
 def zero_shot(model: VisionLanguage, frames: Frames, names: Sequence[str]) -> dict[str, float]:

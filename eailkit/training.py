@@ -224,9 +224,13 @@ def _identity(config: TrainConfig, context: str) -> dict:
     return {k: getattr(config, k) for k in keep} | {"context": context}
 
 
-def save_weights(model: nn.Module, path: str | Path, *, metadata: dict[str, str] | None = None) -> Path:
-    """Write a module's state dict as safetensors, beside and renamed."""
+def save_weights(
+    model: nn.Module, path: str | Path, *, metadata: dict[str, str] | None = None, half: bool = False
+) -> Path:
+    """Write a module's state dict as safetensors, beside and renamed; in float16 where `half`, counts as they are."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     return write_beside(path, lambda p: save_file(state, p, metadata=metadata))
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit import pretrain_towers
+from eailkit import pretrain_towers, tower_scenes
 from eailkit.encoders import tiny_towers
 from eailkit.encoders.vision_language import VisionLanguage, tiny_file
 from eailkit.errors import CheckpointError, DatasetError
 from eailkit.pretrain_towers import PretrainConfig, PretrainFrames, make_data, make_val, pretrain
+from eailkit.scenarios.words import PHRASES
 from eailkit.synthkitchen.actions import ACTION_NAMES
 from eailkit.tower_frames import Batches, Frames, random_views, read_pretraining
+from eailkit.tower_scenes import PROMPTS, SCENARIOS, ScenesConfig, make_scenarios, score_scenarios, with_kitchens
 from eailkit.tower_scores import mean_recall, retrieval, score_val, third_person, zero_shot
 from eailkit.training import fit
 
@@ -82,6 +84,41 @@ def test_each_kind_leaves_weights_record_and_card(data, val, tmp_path):
         card = (out / "card.md").read_text()
         assert "the command" in card and record["commit"] in card and f"towers: {kind}" in card
         assert ("val-unseen" in card) == (kind == "clip") and "{" not in card
+
+
+def test_scenes_see_other_people_s_scenarios_too(data, tmp_path, monkeypatch):
+    """Three people at two scenarios beside the kitchens: one trains, one chooses, one is reported."""
+    monkeypatch.setattr(tower_scenes, "SCENARIOS", ("running", "sit-ups"))
+    scenes = ScenesConfig(participants=3, minutes=0.6, held_out_people=2)
+    make_scenarios(tmp_path / "scenarios", scenes, workers=1, progress=False)
+    kitchens = PretrainFrames.read(data, TOY, progress=False)
+    frames = kitchens.with_scenarios(tmp_path / "scenarios", scenes, TOY.pair_s, progress=False)
+    for k, name in enumerate(("train", "choose", "report")):
+        part, before = getattr(frames, name), getattr(kitchens, name)
+        new = part.where(part.action >= 0)
+        assert set(new.room) == {f"park_p{k:03d}", f"living_room_p{k:03d}"}
+        assert len(part.image) == len(before.image) + len(new.image) and set(new.action) == {0, 1}
+        assert any("run" in text or "jog" in text for text in new.caption[new.action == 0])
+    out = tmp_path / "out"
+    record = pretrain("scenes", data, out, TOY, frames=frames, scenes=scenes, command="the command", progress=False)
+    assert record["scenarios"]["made"]["participants"] == 3 and record["scenarios"]["zero-shot"]["frames"] > 50
+    card = (out / "card.md").read_text()
+    assert "of 1 people at everyday scenarios" in card and "| sit-ups |" in card and "{" not in card
+
+
+def test_scenario_scores_of_towers_that_know_everything():
+    """Towers that map every sentence of a scenario's prompts to its number, and different labels to different axes."""
+    assert set(PROMPTS) == set(SCENARIOS)
+    told = {text.rstrip(".") for texts in PHRASES.values() for text in texts}
+    assert all(text.rstrip(".") in told for texts in PROMPTS.values() for text in texts), "words that were never seen"
+    number = {text: k for k, name in enumerate(SCENARIOS) for text in PROMPTS[name]}
+    level = lambda text: number.get(text, 15)  # noqa: E731
+    known = frames_of([PROMPTS[name][0] for name in SCENARIOS], range(14))
+    frames = with_kitchens(frames_of(["C cuts", "C stirs"], [3, 4]), known)
+    assert frames.action.tolist() == [-1, -1, *range(14)]
+    scores = score_scenarios(Knows(level), frames, gallery=2)
+    assert scores["zero-shot"]["top-1"] == 100.0 and scores["zero-shot"]["frames"] == 14
+    assert scores["retrieval"]["scenarios"]["image to text R@1"] == 100.0
 
 
 def test_a_killed_run_ends_with_the_same_weights(data, tmp_path, monkeypatch):

@@ -67,6 +67,7 @@ FLOORS = [
         "baselines",
         "pretrain_towers",
         "tower_frames",
+        "tower_scenes",
         "tower_scores",
         "tower_card",
         "probe",

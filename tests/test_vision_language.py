@@ -439,3 +439,19 @@ def test_shipped_towers_tell_kitchens_places_apart(kind):
     assert model.embed_dim == 128
     a, b, c = model.encode_texts(["C closes the drawer.", "C closes the drawer again.", "C washes hands."])
     assert a @ b > a @ c + 0.1
+
+
+@pytest.mark.skipif("scenes" not in shipped_kinds(), reason="weights aren't in data_samples")
+def test_the_scenes_towers_know_words_beside_the_kitchens():
+    """Small enough to ship beside the others; sentences of different everyday activities don't collapse."""
+    folder = tiny_towers.weights_dir("scenes")
+    assert (folder / "model.safetensors").stat().st_size <= 1.1e6
+    texts = load("tiny-scenes").encode_texts(
+        ["C runs", "C types on the keyboard", "C reads a book", "C climbs the stairs", "C sweeps the floor"]
+    )
+    assert texts.shape == (5, 128)
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=1e-5)
+    assert (texts @ texts.T)[~np.eye(5, dtype=bool)].max() < 0.8
+    scores = json.loads((folder / "config.json").read_text())["scenarios"]
+    assert scores["zero-shot"]["top-1"] > 3 * scores["zero-shot"]["chance"]
+    assert "CLIP knows such words" in (folder / "card.md").read_text()

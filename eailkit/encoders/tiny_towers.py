@@ -1,8 +1,9 @@
-"""The tiny vision-language pairs that ship with the course: CLIP's architecture, small, in three kinds after Table 5.
+"""The tiny vision-language pairs that ship with the course: CLIP's architecture, small, in four kinds.
 
-EAIL's default is SLIP-Base and its Table 5 compares CLIP and InternVL; none of them can be shipped. Their small
-counterparts are registered with open_clip as "eailkit-tiny" and "eailkit-wide". Here are their configs, objective and
-weights files; `eailkit.pretrain_towers` trains them on kitchens of no split.
+EAIL's default is SLIP-Base and its Table 5 compares CLIP and InternVL; PRIMUS takes CLIP; none of them can be shipped.
+Their small counterparts are registered with open_clip as "eailkit-tiny", "eailkit-wide" and "eailkit-scenes". Here are
+their configs, objective and weights files; `eailkit.pretrain_towers` trains them on kitchens of no split, and the
+fourth on everyday scenarios too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from eailkit.errors import CheckpointError
 from eailkit.files import DATA_SAMPLES, write_beside
 
 NAME = "eailkit-tiny"
-ARCHITECTURES = (NAME, "eailkit-wide")
+ARCHITECTURES = (NAME, "eailkit-wide", "eailkit-scenes")
 WEIGHTS_DIR = DATA_SAMPLES / "tiny_towers"
 for _name in ARCHITECTURES:
     open_clip.add_model_config(Path(__file__).with_name(f"{_name}.json"))
@@ -52,18 +53,23 @@ class TowerKind:
     Attributes:
         architecture: open_clip's name of it.
         objective: what it is trained with.
-        stands_for: the encoder of EAIL's Table 5 whose place it takes.
+        stands_for: the encoder of `paper` whose place it takes.
+        paper: where that encoder stands.
+        scenarios: whether it sees everyday scenarios beside kitchens.
     """
 
     architecture: str
     objective: SlipObjective
     stands_for: str
+    paper: str = "EAIL's Table 5"
+    scenarios: bool = False
 
 
 KINDS = {
     "slip": TowerKind(NAME, SlipObjective(), "SLIP-Base, EAIL's default"),
     "clip": TowerKind(NAME, SlipObjective(ssl_scale=0.0), "CLIP"),
     "wide": TowerKind("eailkit-wide", SlipObjective(ssl_scale=0.0), "InternVL, the largest"),
+    "scenes": TowerKind("eailkit-scenes", SlipObjective(ssl_scale=0.0), "CLIP", "PRIMUS", scenarios=True),
 }
 
 

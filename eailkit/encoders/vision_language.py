@@ -173,6 +173,7 @@ def load(spec: str | Path) -> VisionLanguage:
     Args:
         spec: one of
             "tiny-slip", "tiny-clip", "tiny-wide": pairs that ship with the course (128 dimensions), after Table 5;
+            "tiny-scenes": a smaller pair that knows everyday scenarios too, for PRIMUS (128 dimensions);
             "tiny": the same as "tiny-slip", since SLIP is EAIL's default;
             "MODEL:FILE": an open_clip architecture and its weights, such as "ViT-B-16:open_clip_model.safetensors";
             "MODEL:TAG": an open_clip tag whose weights already lie in the Hugging Face cache of this machine;
