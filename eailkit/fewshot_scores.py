@@ -185,6 +185,31 @@ class Scores:
         mean = float((_metric(metric)(A.sum(axis=1)) - _metric(metric)(B.sum(axis=1))).mean())
         return _interval(mean, _resampled(A, metric, draws) - _resampled(B, metric, draws), level)
 
+    def mean_difference(
+        self,
+        a: tuple[str, str],
+        b: tuple[str, str],
+        shots: Sequence[int],
+        metric: str = "macro_f1",
+        *,
+        draws: int = DRAWS,
+        level: float = 0.95,
+    ) -> Interval:
+        """As `difference`, averaged over several numbers of windows a class, all under the same resampled wearers.
+
+        Raises:
+            ConfigError: no number given, or as `difference`.
+        """
+        if not shots:
+            raise ConfigError(f"{self.name}: found no number of windows to average over; expected at least one.")
+        means, drawn = [], np.zeros(draws)
+        for n in shots:
+            shared = sorted(set(self.seeds(*a, n)) & set(self.seeds(*b, n)))
+            A, B = self._stack(*a, n, shared), self._stack(*b, n, shared)
+            means.append(float((_metric(metric)(A.sum(axis=1)) - _metric(metric)(B.sum(axis=1))).mean()))
+            drawn += (_resampled(A, metric, draws) - _resampled(B, metric, draws)) / len(shots)
+        return _interval(float(np.mean(means)), drawn, level)
+
     def frame(self) -> pd.DataFrame:
         """One row a point: method, head, shots, both metrics with their intervals (percent), training windows.
 
