@@ -96,15 +96,19 @@ class Figures:
         """Train and score what isn't there yet; saved after every curve."""
         run = self.run
         for line in tqdm(list(lines_), desc="methods", disable=not run.progress):
-            if all(self._done(line.name, scores) for scores in self.scores.values()):
+            if all(self._done(line.name, scores, self._shots(line)) for scores in self.scores.values()):
                 continue
             model = run.pretrained(line.method, line.encoder, aligned=line.aligned, extra=line.extra)
             for name, test in run.test_sets.items():
-                run.score_encoder(line.name, model, test, self.scores[name])
+                run.score_encoder(line.name, model, test, self.scores[name], shots=self._shots(line))
                 self._save(name)
 
-    def _done(self, name: str, scores: Scores) -> bool:
-        last = max(s for s in self.run.size.shots if s <= self.possible(scores))
+    def _shots(self, line: Line) -> tuple[int, ...]:
+        main = line.method in (*FIG4, UNTRAINED) and line.aligned == 1.0
+        return self.run.size.shots if main else self.run.size.ablation_shots
+
+    def _done(self, name: str, scores: Scores, shots: tuple[int, ...] | None = None) -> bool:
+        last = max(s for s in shots or self.run.size.shots if s <= self.possible(scores))
         return scores.has(name, "encoder", last, self.run.size.seeds - 1)
 
     def possible(self, scores: Scores) -> int:

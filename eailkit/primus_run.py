@@ -52,7 +52,7 @@ class PrimusSize:
         participants, minutes: of the scenarios; kitchen_takes: of the kitchens' training takes (0: all).
         held_participants, held_minutes: of the scenarios that no pretraining sees.
         batch, train: of pretraining; embed_dim: of the paper's encoder (512 in the paper).
-        shots, seeds: of the few-shot curves; scratch_*: of nets trained anew at every point, which cost more.
+        shots, seeds: of the few-shot curves; ablation_shots: of methods that only Figs. 5 and 6 have; scratch_*: of nets trained anew at every point, which cost more.
     """
 
     participants: int
@@ -68,14 +68,16 @@ class PrimusSize:
     scratch_shots: tuple[int, ...]
     scratch_seeds: int
     scratch_steps: int
+    ablation_shots: tuple[int, ...]
 
 
-_TRAIN = TrainConfig(steps=400, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
+_TRAIN = TrainConfig(steps=300, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
 SIZES = {
-    "smoke": PrimusSize(4, 0.6, 2, 5, 0.6, 32, replace(_TRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3),
-    "quick": PrimusSize(6, 1.0, 8, 5, 0.7, 64, replace(_TRAIN, steps=120), 128, (1, 5, 20), 2, (5,), 1, 60),
+    "smoke": PrimusSize(4, 0.6, 2, 5, 0.6, 32, replace(_TRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3, (1, 2)),
+    "quick": PrimusSize(6, 1.0, 8, 5, 0.7, 64, replace(_TRAIN, steps=120), 128, (1, 5, 20), 2, (5,), 1, 60, (5,)),
     "bench": PrimusSize(
-        12, 3.0, 0, 10, 2.0, 128, _TRAIN, 512, (1, 2, 5, 10, 20, 50, 100, 200, 500), 5, (1, 5, 20, 100), 1, 150
+        12, 3.0, 0, 10, 2.0, 128, _TRAIN, 512, (1, 2, 5, 10, 20, 50, 100, 200, 500), 5, (1, 5, 20, 100), 1, 150,
+        (1, 5, 20, 100),
     ),
 }  # fmt: skip
 SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 windows a class upwards count most there
@@ -277,13 +279,16 @@ class PrimusRun:
         """Embeddings of a test set's prompts, (classes, d)."""
         return np.asarray(self.towers.encode_texts([clean(p) for p in test.windows.prompts]))
 
-    def score_encoder(self, name: str, model: Primus, test: TestSet, scores: Scores) -> None:
+    def score_encoder(
+        self, name: str, model: Primus, test: TestSet, scores: Scores, *, shots: tuple[int, ...] | None = None
+    ) -> None:
         """The curves of one pretrained encoder, by head.
 
         "random" and "text" read f_m, as PRIMUS does, where f_m was trained; "encoder" reads what comes before the
         heads. An encoder without f_m (SimCLR, SS, MultitaskSSL) has the last alone, also under "random".
         """
         task, size = test.task, self.size
+        size = size if shots is None else replace(size, shots=shots)
         hidden = model.embed(task.imu, at="encoder")
         aligned = bool({"mm", "nn"} & set(model.config.terms)) and model.config.key != "imu"
         if aligned:
