@@ -64,6 +64,8 @@ FLOORS = [
         "primus_run",
         "primus_figures",
         "primus_claims",
+        "primus_embed",
+        "placement",
         "baselines",
         "pretrain_towers",
         "tower_frames",
