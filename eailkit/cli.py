@@ -1,4 +1,4 @@
-"""The `eailkit` command: doctor, course, synth, localize.
+"""The `eailkit` command: doctor, course, synth, localize, embed, reproduce.
 
 A thin door: each command turns its options into one call of the package, which is imported only then, so that
 `eailkit --help` answers at once. Wrong input ends in one sentence and exit code 2, Ctrl-C in 130.
@@ -15,6 +15,15 @@ import click
 
 from eailkit import __version__
 from eailkit.errors import EailkitError
+
+FIGURES = ("primus-fig4", "primus-fig5", "primus-fig6", "primus-lines", "primus-claims", "primus-placement")
+_SCENARIOS_HELP = (
+    "Everyday scenarios instead of kitchens: six to pretrain on, or eight that no pretraining sees (give these another "
+    "seed, so that the people are others too)."
+)
+_IMU_HELP = "Parquet, CSV or npz with time, acc and gyro, a take, or another that can be read; may be repeated."
+_AT_HELP = "Before the heads, or after the one that was trained against video and text, or against other views."
+_OUT_HELP = "Folder of data, weights and scores."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -62,22 +71,39 @@ def course(
 
 @commands.command()
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder of the new dataset.")
+@click.option("--scenarios", type=click.Choice(["pretraining", "held-out"]), help=_SCENARIOS_HELP)
 @click.option("--rooms", default=12, type=click.IntRange(1), help="Kitchens.")
 @click.option("--participants", default=8, type=click.IntRange(1), help="People.")
 @click.option("--minutes", default=4.0, type=click.FloatRange(0.2), help="Mean length of a take.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="The same seed makes the same dataset.")
 @click.option("--frames/--no-frames", default=True, help="Render the camera, one frame a second.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.pass_context
 def synth(
-    out: str, rooms: int, participants: int, minutes: float, seed: int, frames: bool, workers: int | None
+    context: click.Context,
+    out: str,
+    scenarios: str | None,
+    rooms: int,
+    participants: int,
+    minutes: float,
+    seed: int,
+    frames: bool,
+    workers: int | None,
 ) -> None:
     """Make a SynthKitchen dataset in Ego-Exo4D's layout; a second call finishes what a first one left."""
-    from eailkit.synthkitchen import synthesize
-
+    options = {"participants": participants, "minutes": minutes, "seed": seed, "frames": frames, "workers": workers}
     try:
-        made = synthesize(
-            out, rooms=rooms, participants=participants, minutes=minutes, seed=seed, frames=frames, workers=workers
-        )
+        if scenarios is None:
+            from eailkit.synthkitchen import synthesize
+
+            made = synthesize(out, rooms=rooms, **options)
+        else:
+            if context.get_parameter_source("rooms") is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError("--rooms counts kitchens, and --scenarios has none; leave one of them out.")
+            from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
+
+            wanted = {"pretraining": PRETRAINING, "held-out": HELD_OUT}[scenarios]
+            made = synthesize_scenarios(out, scenarios=wanted, **options)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"finished takes stay in {out}; the same command goes on from them") from None
     click.echo(f"wrote {made}")
@@ -101,6 +127,67 @@ def localize(
     options = {"causal": True} if causal else {}
     localize_files(imu, map_, out, weights=weights, plot=plot, area=square, **options)
     click.echo(f"wrote {out}" + (f" and {plot}" if plot else ""))
+
+
+@commands.command()
+@click.option("--imu", required=True, multiple=True, type=click.Path(), help=_IMU_HELP)
+@click.option("--weights", default="primus-quick", help="A shipped name, or a file of `eailkit.primus.save`.")
+@click.option("--stride", default=5.0, type=click.FloatRange(0.02), help="Seconds between the starts of two windows.")
+@click.option("--at", default="encoder", type=click.Choice(["encoder", "multimodal", "ssl"]), help=_AT_HELP)
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Parquet: start_s, end_s, f000, ...")
+def embed(imu: Sequence[str], weights: str, stride: float, at: str, out: str) -> None:
+    """Features of every five seconds of a recording, by a pretrained IMU encoder."""
+    import warnings
+
+    from eailkit.primus_embed import embed_files
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frame = embed_files(imu, weights, stride_s=stride, at=at, out=out)
+    for one in said:
+        if issubclass(one.category, UserWarning):
+            click.echo(f"eailkit: {one.message}", err=True)
+    click.echo(f"wrote {out}: {len(frame)} windows")
+
+
+@commands.command()
+@click.argument("figure", type=click.Choice(FIGURES))
+@click.option("--profile", type=click.Choice(["quick", "bench", "paper"]), default="quick", help="Sizes and budget.")
+@click.option("--out", default=os.path.join("runs", "primus"), type=click.Path(file_okay=False), help=_OUT_HELP)
+@click.option("--kitchens", type=click.Path(), help="SynthKitchen or Ego-Exo4D root to pretrain on too.")
+@click.option("--real", type=click.Path(), help="Folder of ClassyGlass: the test on real people.")
+@click.option("--encoder", multiple=True, type=click.Choice(["paper", "ours"]), help="Default: both; may be repeated.")
+@click.option("--results", default="results", type=click.Path(file_okay=False), help="Folder of the ledger.")
+def reproduce(
+    figure: str, profile: str, out: str, kitchens: str | None, real: str | None, encoder: Sequence[str], results: str
+) -> None:
+    """Pretrain, score and record a figure of PRIMUS; a second call goes on from what is there.
+
+    Figures 4 to 6 are PRIMUS's; primus-lines is what needs no pretraining; primus-claims judges what the others
+    scored; primus-placement moves the sensor to other places on the head.
+    """
+    from eailkit.primus_run import PrimusRun
+
+    told = "".join(f" --{k} {k.upper()}" for k, v in (("kitchens", kitchens), ("real", real)) if v)
+    told += "".join(f" --encoder {e}" for e in encoder)
+    options = {"results_dir": results, "command": f"eailkit reproduce {figure} --profile {profile}{told}"}
+    try:
+        run = PrimusRun(out, profile, kitchens=kitchens, real=real)
+        if figure == "primus-claims":
+            from eailkit.primus_claims import record_claims
+
+            table = record_claims(run, **options)
+        elif figure == "primus-placement":
+            from eailkit.placement import placement
+
+            table = placement(run, encoders=encoder or ("paper", "ours"), **options)
+        else:
+            from eailkit.primus_figures import reproduce as reproduce_figure
+
+            table = reproduce_figure(figure, run, encoders=encoder or ("paper", "ours"), **options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what was trained and scored stays in {out}; the same command goes on") from None
+    click.echo(f"wrote {table}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from eailkit.activity_files import load_windows, save_windows
 from eailkit.activity_windows import ActivityWindows, classyglass, from_egoexo4d
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.pretraining import train_classifier
-from eailkit.datasets import EgoExo4D
+from eailkit.datasets import ClassyGlass, EgoExo4D
 from eailkit.encoders import vision_language
 from eailkit.encoders.vision_language import VisionLanguage
 from eailkit.errors import ConfigError
@@ -111,7 +111,10 @@ class PrimusRun:
         profile: of `SIZES`.
         kitchens: a SynthKitchen or Ego-Exo4D root (`pipeline.Run.dataset()` makes one).
         real: ClassyGlass's folder, or None; without it the third test set is left out, and said so.
-        unlabelled_real: mix windows of ClassyGlass 1A, without labels, into the self-supervised term.
+        workers: processes that simulate; one a core where None.
+
+    Raises:
+        ConfigError, DatasetError: no such profile; `kitchens` or `real` is no such folder.
     """
 
     run_dir: Path | str
@@ -121,11 +124,15 @@ class PrimusRun:
     seed: int = 0
     towers_name: str = "tiny-scenes"
     progress: bool = True
+    workers: int | None = None
     histories: dict[str, History] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.profile not in SIZES:
             raise ConfigError(f"profile: found '{self.profile}'; expected one of {', '.join(SIZES)}.")
+        for folder, reader in ((self.kitchens, EgoExo4D), (self.real, ClassyGlass)):
+            if folder is not None:
+                reader(Path(folder))  # before anything is made
         self.dir = Path(self.run_dir)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.size = SIZES[self.profile]
@@ -139,10 +146,10 @@ class PrimusRun:
     def scenarios(self) -> Path:
         """The scenarios that are pretrained on, made on the first call."""
         s = self.size
-        out = self.dir / f"scenarios-{self.profile}"
         return synthesize_scenarios(
-            out, scenarios=PRETRAINING, participants=s.participants, minutes=s.minutes, seed=0, progress=self.progress
-        )
+            self.dir / f"scenarios-{self.profile}", scenarios=PRETRAINING, participants=s.participants,
+            minutes=s.minutes, seed=0, progress=self.progress, workers=self.workers,
+        )  # fmt: skip
 
     @cached_property
     def held_out(self) -> Path:
@@ -150,7 +157,7 @@ class PrimusRun:
         s = self.size
         return synthesize_scenarios(
             self.dir / f"held_out-{self.profile}", scenarios=HELD_OUT, participants=s.held_participants,
-            minutes=s.held_minutes, seed=1, frames=False, progress=self.progress,
+            minutes=s.held_minutes, seed=1, frames=False, progress=self.progress, workers=self.workers,
         )  # fmt: skip
 
     @cached_property
@@ -160,11 +167,8 @@ class PrimusRun:
         parts = [build(self.scenarios, self.towers, cache / f"scenarios-{self.profile}", progress=self.progress)]
         if self.kitchens is not None:
             takes = self._kitchen_takes()
-            parts.append(
-                build(
-                    self.kitchens, self.towers, cache / "kitchens", takes=takes, task="cooking", progress=self.progress
-                )
-            )
+            options = {"takes": takes, "task": "cooking", "progress": self.progress}
+            parts.append(build(self.kitchens, self.towers, cache / "kitchens", **options))
         return concatenate(parts)
 
     def _kitchen_takes(self, split: str = "train") -> tuple[str, ...]:
@@ -233,8 +237,6 @@ class PrimusRun:
         if alone:
             model.config = replace(model.config, terms=("ss",))
         return model.eval()
-
-    # -- tests -----------------------------------------------------------------------------------------
 
     def _need_real(self) -> Path:
         if self.real is None:

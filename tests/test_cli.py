@@ -8,10 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 
-from eailkit import __version__
+from eailkit import __version__, cli, primus, primus_figures
+from eailkit.datasets import EgoExo4D
 from eailkit.doctor import PACKAGES, Check, describe, examine, find_browser
+from eailkit.files import DATA_SAMPLES
+from eailkit.scenarios import HELD_OUT
+
+COMMANDS = ("doctor", "course", "synth", "localize", "embed", "reproduce")
 
 
 def eailkit(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -23,7 +30,7 @@ def eailkit(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 def test_help_names_every_command_and_loads_no_torch():
     done = eailkit("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("doctor", "course", "synth", "localize"))
+    assert all(name in done.stdout for name in COMMANDS)
     heavy = "import sys, eailkit.cli; print([m for m in ('torch', 'numpy', 'plotly', 'papermill') if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
@@ -39,7 +46,7 @@ def test_help_answers_at_once():
     assert min(seconds() for _ in range(5)) < 0.5
 
 
-@pytest.mark.parametrize("command", ["doctor", "course", "synth", "localize"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(command):
     done = eailkit(command, "--help")
     assert done.returncode == 0 and "Usage: eailkit " + command in done.stdout
@@ -65,6 +72,71 @@ def test_localize_names_the_file_that_is_not_there(tmp_path: Path):
     imu, map_ = str(tmp_path / "absent_imu.csv"), str(tmp_path / "absent_map.csv.gz")
     message = one_sentence(eailkit("localize", "--imu", imu, "--map", map_, "--out", str(tmp_path / "out.csv")))
     assert "absent_" in message and not (tmp_path / "out.csv").exists()
+
+
+def refused(capsys, arguments: list[str]) -> str:
+    """As `one_sentence`, of a command that runs in this process."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    done = subprocess.CompletedProcess(arguments, end.value.code, *capsys.readouterr())
+    return one_sentence(done)
+
+
+def test_embed_writes_parquet_and_names_what_is_wrong(tmp_path: Path, capsys):
+    torch.manual_seed(0)
+    config = primus.PrimusConfig(encoder_options={"embed_dim": 32}, queue=8)
+    weights = primus.save(primus.Primus(config, feature_dim=16), tmp_path / "w.safetensors")
+    imu, out = next((DATA_SAMPLES / "kitchens" / "takes").glob("*/imu-left.parquet")), tmp_path / "f" / "out.parquet"
+    done = eailkit("embed", "--imu", str(imu), "--weights", str(weights), "--stride", "2", "--out", str(out))
+    assert done.returncode == 0 and str(out) in done.stdout, done.stderr
+    found = pd.read_parquet(out)
+    assert list(found.columns[:3]) == ["start_s", "end_s", "f000"] and found.shape[1] == 34 and len(found) > 3
+    assert (found["start_s"].diff().dropna() - 2.0).abs().max() < 1e-6
+    lost = ["embed", "--imu", str(tmp_path / "absent.csv"), "--weights", str(weights), "--out", str(tmp_path / "b")]
+    assert "absent.csv" in refused(capsys, lost) and not (tmp_path / "b").exists()
+    assert "none" in refused(
+        capsys, ["embed", "--imu", str(imu), "--weights", str(tmp_path / "none"), "--out", str(out)]
+    )
+
+
+def test_reproduce_knows_every_figure_and_refuses_before_work(tmp_path: Path, capsys):
+    assert set(cli.FIGURES) == {*primus_figures.FIGURES, "primus-claims", "primus-placement"}
+    done = eailkit("reproduce", "primus-fig9")
+    assert done.returncode == 2 and "primus-fig4" in done.stderr and "Traceback" not in done.stderr
+    out = tmp_path / "run"
+    for option, named in (("--kitchens", "takes.json"), ("--real", "index.csv")):
+        wrong = ["reproduce", "primus-fig4", "--out", str(out), option, str(tmp_path)]
+        assert named in refused(capsys, wrong) and not out.exists()
+
+
+def test_synth_makes_scenarios(tmp_path: Path):
+    out = tmp_path / "set"
+    few = ("--participants", "1", "--minutes", "0.6", "--no-frames", "--workers", "1")
+    both = eailkit("synth", "--out", str(out), "--scenarios", "held-out", "--rooms", "2")
+    assert both.returncode == 2 and "--rooms" in both.stderr and not out.exists()
+    done = eailkit("synth", "--out", str(out), "--scenarios", "held-out", *few)
+    assert done.returncode == 0 and f"wrote {out}" in done.stdout, done.stderr
+    assert {t.task for t in EgoExo4D(out).takes} == set(HELD_OUT)
+
+
+@pytest.mark.parametrize("command", ["embed", "reproduce", "synth"])
+def test_ctrl_c_says_what_stays(monkeypatch, capsys, tmp_path, command):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eailkit.primus_embed.embed_files", stop)
+    monkeypatch.setattr("eailkit.primus_figures.reproduce", stop)
+    monkeypatch.setattr("eailkit.scenarios.dataset.synthesize_scenarios", stop)
+    out = str(tmp_path / "run")
+    arguments = {
+        "embed": ["embed", "--imu", "a.csv", "--out", out],
+        "reproduce": ["reproduce", "primus-fig4", "--out", out],
+        "synth": ["synth", "--scenarios", "pretraining", "--out", out],
+    }[command]
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    said = capsys.readouterr().err.strip()
+    assert end.value.code == 130 and said.startswith("interrupted") and (command == "embed" or out in said)
 
 
 @pytest.mark.parametrize("area", ["1,2", "1,2,-3", "here", "nan,0,3"])

@@ -66,6 +66,8 @@ FLOORS = [
         "primus_claims",
         "primus_curves",
         "primus_course",
+        "primus_embed",
+        "placement",
         "baselines",
         "pretrain_towers",
         "tower_frames",
