@@ -78,7 +78,7 @@ FLOORS = [
         "fewshot",
         "fewshot_scores",
     },
-    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
+    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline", "joined"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]
