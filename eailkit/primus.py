@@ -217,7 +217,8 @@ class Batches:
     def __init__(self, triplets: Triplets, config: PrimusConfig, batch: int):
         self.data, self.config, self.size = triplets, config, min(batch, len(triplets))
         _, take = np.unique(triplets.take, return_inverse=True)
-        self.origin = take.astype(np.int64) * 10_000_000 + np.round(triplets.start_s * 50).astype(np.int64)
+        where = np.stack([take, np.round(triplets.start_s * 50)], axis=1).astype(np.int64)  # of any clock
+        self.origin = np.unique(where, axis=0, return_inverse=True)[1].reshape(-1)
 
     def __call__(self, rng: np.random.Generator, step: int) -> dict:
         """Rows are drawn without replacement within a batch."""
@@ -270,9 +271,10 @@ def pretrain(
     else trains with (AdamW, warm-up, cosine).
 
     Raises:
-        ConfigError: fewer than 16 windows, or a modality that a term needs is missing from all of them.
+        ConfigError: fewer than 16 windows, a modality that a term needs is missing from all of them, or a batch too
+            small for the term.
     """
-    _check(triplets, config)
+    _check(triplets, config, batch)
     torch.manual_seed(train.seed)
     model = Primus(config, feature_dim=triplets.video.shape[1])
     about = json.dumps([config.to_dict(), triplets.data_hash, batch], sort_keys=True)
@@ -283,7 +285,10 @@ def pretrain(
     return model.eval(), history
 
 
-def _check(triplets: Triplets, config: PrimusConfig) -> None:
+def _check(triplets: Triplets, config: PrimusConfig, batch: int) -> None:
+    least = len(config.multitask) if "multitask" in config.terms else 2
+    if batch < least:
+        raise ConfigError(f"PRIMUS: found a batch of {batch}; expected {least} or more; give a larger one.")
     if len(triplets) < 16:
         raise ConfigError(
             f"PRIMUS: found {len(triplets)} windows to pretrain on; expected at least 16; give longer recordings."
@@ -321,10 +326,17 @@ def load(path: str | Path) -> tuple[Primus, dict]:
     if "config" not in about:
         load_weights(nn.Module(), path) if not Path(path).is_file() else None
         raise CheckpointError(f"{path}: found no PRIMUS configuration; expected a file of `eailkit.primus.save`.")
-    values = json.loads(about["config"])
-    values |= {k: tuple(values[k]) for k in ("terms", "modalities", "multitask")}
-    config = PrimusConfig(**values | {"weights": PrimusWeights(**values["weights"])})
-    model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
+    try:
+        values = json.loads(about["config"])
+        values |= {k: tuple(values[k]) for k in ("terms", "modalities", "multitask")}
+        config = PrimusConfig(**values | {"weights": PrimusWeights(**values["weights"])})
+        model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
+        card = json.loads(about["card"])
+    except (ValueError, KeyError, TypeError) as fault:
+        raise CheckpointError(
+            f"{path}: found a PRIMUS configuration that can't be read ({str(fault)[:120]}); expected one of this "
+            "version."
+        ) from fault
     load_weights(model.encoder, path)
     model.config = config
-    return model.eval(), json.loads(about["card"])
+    return model.eval(), card
