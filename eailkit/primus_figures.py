@@ -116,14 +116,14 @@ class Figures:
         test = next(t for n, t in self.run.test_sets.items() if self.scores[n] is scores)
         return max(test.task.possible(self.run.size.shots))
 
-    def add_lines(self, *, scratch: bool = True) -> None:
+    def add_lines(self, encoders: Sequence[str] = ("paper", "ours"), *, scratch: bool = True) -> None:
         """The lines that need no pretraining."""
         run = self.run
         for name, test in run.test_sets.items():
             scores = self.scores[name]
             run.score_handcrafted(test, scores)
             self._save(name)
-            for encoder in ("paper", "ours"):
+            for encoder in encoders:
                 line = Line(UNTRAINED, encoder)
                 if not self._done(line.name, scores):
                     run.score_encoder(line.name, run.untrained(encoder, alone=True), test, scores)
@@ -155,7 +155,7 @@ def reproduce(
         figures.add(wanted)
         names = {line.name for line in wanted}
     else:
-        figures.add_lines()
+        figures.add_lines(encoders)
         names = {HANDCRAFTED, *(Line(m, e).name for m in (UNTRAINED, SCRATCH) for e in encoders)}
     minutes = (time.monotonic() - began) / 60
     about = {"command": command or f"eailkit reproduce {figure}", "commit": commit or git_commit(), "minutes": minutes}

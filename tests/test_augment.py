@@ -77,3 +77,72 @@ def test_views_follow_the_recipe(windows):
     assert all(0 < a.sum() < len(a) for a in ahead)
     with pytest.raises(ConfigError, match="mine"):
         augment.two_views(windows, draw(), "mine")
+
+
+WORN = ("moved", "cropped", "band_noised", "smoothed", "livelier")
+
+
+@pytest.mark.parametrize("name", WORN)
+def test_what_wearing_does_follows_its_seed_and_leaves_the_input(windows, name):
+    before, transform = windows.clone(), getattr(augment, name)
+    once = transform(windows, draw())
+    assert once.shape == windows.shape and once.dtype == windows.dtype and torch.equal(windows, before)
+    assert torch.equal(once, transform(windows, draw())) and not torch.allclose(once, windows)
+    assert not torch.allclose(once, transform(windows, draw(7)))
+
+
+def test_a_moved_sensor_feels_the_rotation_at_its_place(windows):
+    assert torch.equal(augment.moved(windows, draw(), lever_m=0.0), windows)
+    turning = torch.zeros(4, 6, 250)
+    turning[:, 2], turning[:, 5] = 9.81, 2.0  # 2 rad/s about z
+    r = 0.06 * torch.randn(4, 3, 1, generator=draw())
+    inwards = -(2.0**2) * r * torch.tensor([1.0, 1.0, 0.0])[:, None]  # centripetal, none along the axis
+    found = augment.moved(turning, draw())
+    torch.testing.assert_close(found[:, :3], turning[:, :3] + inwards.expand(-1, -1, 250), atol=1e-5, rtol=1e-5)
+    assert torch.equal(found[:, 3:], turning[:, 3:])
+    spinning_up = torch.zeros(1, 6, 250)
+    spinning_up[:, 5] = 3.0 * torch.arange(250) / 50  # alpha = 3 rad/s2 about z: a_t = alpha x r
+    r = 0.06 * torch.randn(1, 3, 1, generator=draw())[0, :, 0]
+    start = augment.moved(spinning_up, draw())[0, :3, 0]
+    torch.testing.assert_close(start, torch.tensor([-3.0 * r[1], 3.0 * r[0], 0.0]), atol=1e-4, rtol=1e-3)
+
+
+def test_a_crop_keeps_range_and_order(windows):
+    found = augment.cropped(windows, draw())
+    assert (found.amax(2) <= windows.amax(2) + 1e-5).all() and (found.amin(2) >= windows.amin(2) - 1e-5).all()
+    ramp = augment.cropped(torch.linspace(0, 1, 250).expand(200, 6, 250), draw())[:, 0]
+    assert (ramp.diff(dim=1) > 0).all()
+    span = ramp[:, -1] - ramp[:, 0]
+    assert span.min() >= 0.6 - 1e-5 and span.max() <= 1 + 1e-5 and span.std() > 0.05
+
+
+def test_smoothing_keeps_the_mean_and_takes_what_is_fast(windows):
+    still = torch.full((8, 6, 250), 9.81)
+    torch.testing.assert_close(augment.smoothed(still, draw()), still)
+    found = augment.smoothed(windows, draw())
+    assert (found.mean(2) - windows.mean(2)).abs().max() < 0.1
+    share = (found.std(2) / windows.std(2)).mean(1)
+    assert share.max() <= 1 + 1e-5 and share.min() < 0.45  # of white noise, a mean over 9 leaves a third
+    t = torch.arange(250) / 50
+    slow = torch.sin(6.2832 * t).expand(8, 6, 250)
+    assert (augment.smoothed(slow, draw()) - slow)[..., 10:-10].abs().max() < 0.06
+
+
+def test_band_noise_lies_in_one_band_and_below_its_level(windows):
+    added = augment.band_noised(windows, draw()) - windows
+    power = torch.fft.rfft(added, dim=2).abs().square()  # (B, 6, 126)
+    inside = power > 1e-6 * power.amax(2, keepdim=True)
+    for row in inside.flatten(0, 1):
+        held = row.nonzero()[:, 0]
+        assert len(held) and held[-1] - held[0] <= 32  # a quarter of the 126 bins
+    assert ((added.std(2) / windows.std(2)) <= 0.7 + 1e-4).all()
+    assert added.std(2).amin(1).min() > 0
+
+
+def test_a_livelier_person_keeps_gravity(windows):
+    found = augment.livelier(windows, draw())
+    torch.testing.assert_close(found[:, :3].mean(2), windows[:, :3].mean(2), atol=1e-4, rtol=1e-4)
+    factor = found[:, 3:].std(2) / windows[:, 3:].std(2)
+    torch.testing.assert_close(factor, factor[:, :1].expand(-1, 3))
+    torch.testing.assert_close(found[:, :3].std(2) / windows[:, :3].std(2), factor, atol=1e-4, rtol=1e-4)
+    assert 0.1 < factor[:, 0].log().std() < 0.5

@@ -62,6 +62,7 @@ FLOORS = [
         "sequence_data",
         "primus",
         "primus_run",
+        "primus_batches",
         "primus_figures",
         "primus_claims",
         "primus_curves",
@@ -78,7 +79,7 @@ FLOORS = [
         "fewshot",
         "fewshot_scores",
     },
-    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
+    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline", "joined"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]

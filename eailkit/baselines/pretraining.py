@@ -53,8 +53,8 @@ def train_classifier(
 
     Args:
         steps: None trains as the paper does: AdamW at 1e-4 for 20 epochs of batches of 256, which is 20 steps for up to
-            256 windows and can't train anything; a number trains properly: that many steps of up to 64 windows at
-            1e-3, warm-up then cosine, windows augmented.
+            256 windows: the loss of two classes as different as walking and sitting falls from 0.69 to 0.5 or 0.6. A
+            number trains properly: that many steps of up to 64 windows at 1e-3, warm-up then cosine, windows augmented.
 
     Raises:
         DatasetError: no window, or lengths differ.

@@ -1,0 +1,133 @@
+"""One small PRIMUS experiment from nothing to the ledger, and what a second call and wrong names do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eailkit import primus_figures, primus_run
+from eailkit.errors import ConfigError, DatasetError
+from eailkit.ledger import read
+from eailkit.primus_claims import claims_table, record_claims
+from eailkit.primus_figures import FIG4, Figures, Line, lines, reproduce
+from eailkit.primus_run import PrimusRun
+from eailkit.scenarios import HELD_OUT, PRETRAINING
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
+    """A run of the smallest size without kitchens and real recordings, with Figure 4 of the paper's encoder."""
+    folder = tmp_path_factory.mktemp("primus")
+    run = PrimusRun(folder / "run", "smoke", progress=False, workers=1)
+    table = reproduce("primus-fig4", run, encoders=("paper",), results_dir=folder / "results", commit="test")
+    return run, table, folder / "results"
+
+
+def test_a_figure_becomes_a_table_of_the_ledger(made):
+    run, table, results = made
+    assert table == results / "primus_fig4_smoke.json"
+    rows = read("primus_fig4_smoke", results_dir=results)
+    assert {r["config"]["method"] for r in rows} == set(FIG4)
+    assert {r["config"]["test"] for r in rows} == {"same domain", "other labels"}
+    assert {r["config"]["head"] for r in rows if r["config"]["method"] == "PRIMUS"} == {"random", "text", "encoder"}
+    for row in rows:
+        assert all(0 <= v <= 100 for v in row["mean"].values()) and set(row["mean"]) == set(row["spread"])
+        shots = {int(k.split("@")[1].split(",")[0]) for k in row["mean"]}
+        assert shots == ({0, 1, 2} if row["config"]["head"] == "text" else {1, 2})
+        assert row["data_hash"] == run.triplets.data_hash and "reproduce primus-fig4" in row["command"]
+
+
+def test_test_sets_are_of_other_people_and_other_activities(made):
+    run = made[0]
+    domain, other = run.test_sets["same domain"], run.test_sets["other labels"]
+    assert domain.windows.classes == domain.test.classes == PRETRAINING and other.windows.classes == HELD_OUT
+    assert not set(domain.windows.wearer) & set(domain.test.wearer)
+    assert set(run.triplets.task) == set(PRETRAINING) and len(other.task.folds) == 5
+    pretrained_on = set(run.triplets.take)
+    assert not pretrained_on & set(other.windows.recording) and not pretrained_on & set(domain.test.recording)
+    text = run.text(other)
+    assert text.shape == (len(HELD_OUT), run.towers.embed_dim) and len(np.unique(text.round(4), axis=0)) == len(text)
+
+
+def test_a_second_call_trains_and_makes_nothing(made, monkeypatch):
+    run, table, results = made
+    before = table.read_text()
+
+    def no(*_, **__):
+        raise AssertionError("made again")
+
+    for module, name in ((primus_run, "pretrain"), (primus_run, "build"), (primus_run, "from_egoexo4d")):
+        monkeypatch.setattr(module, name, no)
+    again = PrimusRun(run.dir, "smoke", progress=False, workers=1)
+    again.triplets = run.triplets
+    reproduce("primus-fig4", again, encoders=("paper",), results_dir=results, commit="test")
+    kept = ("id", "mean", "spread", "config", "data_hash")
+    strip = lambda text: [{k: r[k] for k in kept} for r in json.loads(text)]  # noqa: E731
+    assert strip(table.read_text()) == strip(before)
+
+
+def test_lines_without_pretraining_and_claims(made):
+    run, _, results = made
+    table = reproduce("primus-lines", run, encoders=("paper",), results_dir=results, commit="test")
+    found = {(r["config"]["method"], r["config"]["head"]) for r in read(table.stem, results_dir=results)}
+    assert {("handcrafted", "random"), ("handcrafted", "boosting"), ("random weights", "encoder")} <= found
+    assert {("standard training", "few steps"), ("standard training", "proper")} <= found
+    record_claims(run, results_dir=results, commit="test")
+    told = claims_table("smoke", results_dir=results)
+    assert {"a", "b"} <= set(told["claim"]) and set(told["verdict"]) <= {"holds", "doesn't", "can't tell"}
+
+
+def test_random_weights_have_seen_the_windows(made):
+    run = made[0]
+    model = run.untrained("ours", alone=True)
+    with np.errstate(all="raise"):
+        features = model.embed(run.triplets.imu, at="encoder")
+    # The last normalisation's statistics are those of the windows, up to the split into batches.
+    assert np.abs(features.mean(0)).mean() < 0.05 and abs(features.std(0).mean() - 1) < 0.1
+    assert not run.untrained("paper").training
+
+
+def test_pretrained_encoders_are_found_by_name(made, monkeypatch):
+    run = made[0]
+    model = run.pretrained("PRIMUS", "paper")
+    turned = run.pretrained("PRIMUS", "paper", recipe="turned")
+    assert turned.config.recipe == "turned" and model.config.recipe == "paper"
+    assert not np.allclose(model.embed(run.triplets.imu[:4]), turned.embed(run.triplets.imu[:4]))
+    ours = run.config("PRIMUS, as released", "ours")
+    assert (ours.encoder, ours.recipe) == ("motion_gru", "as_released") and run.config(
+        "PRIMUS", "ours"
+    ).recipe == "worn"
+
+
+def test_names_of_curves():
+    assert Line("PRIMUS").name == "PRIMUS" and Line("PRIMUS", "ours", 0.1).name == "PRIMUS, 10 % aligned, our encoder"
+    assert len({line.name for f in primus_figures.FIGURES for line in lines(f)}) >= 20
+    assert any(line.extra == "1A" for line in lines("primus-fig4", real=True))
+    assert not any(line.extra for line in lines("primus-fig4", real=False))
+
+
+def test_wrong_names_are_refused_before_work(made, tmp_path):
+    run = made[0]
+    for wrong in (
+        lambda: PrimusRun(tmp_path / "a", "huge"),
+        lambda: run.config("MAGIC"),
+        lambda: run.config("PRIMUS", "best"),
+        lambda: lines("primus-fig9"),
+        lambda: run.pretrained("PRIMUS", extra="1A"),
+    ):
+        with pytest.raises(ConfigError) as fault:
+            wrong()
+        assert "expected" in str(fault.value) and "\n" not in str(fault.value)
+    for option in ("kitchens", "real"):
+        with pytest.raises(DatasetError, match=str(tmp_path.name)):
+            PrimusRun(tmp_path / "c", "smoke", **{option: tmp_path})
+    assert not (tmp_path / "c").exists() and not (tmp_path / "a").exists()
+
+
+def test_scores_are_saved_after_every_curve(made):
+    run = made[0]
+    again = Figures(run)
+    assert all(again.scores[t].has("PRIMUS", "encoder", 2, 0) for t in run.test_sets)
