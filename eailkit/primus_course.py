@@ -120,10 +120,14 @@ def found_itself(triplets: Triplets, size: int, *, batch: int = 64, steps: int =
 
 
 def same_task(features: Float[np.ndarray, "n d"], triplets: Triplets) -> float:
-    """Share of windows whose nearest feature in *another take* is of the same activity: do features mean anything?"""
+    """Share of windows whose nearest feature in *another take* is of the same activity: do features mean anything?
+
+    The mean over activities, so that a frequent one doesn't count for more; guessing gives one over their number.
+    """
     x = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     cosine = np.where(triplets.take[:, None] == triplets.take[None], -2.0, x @ x.T)
-    return float((triplets.task[cosine.argmax(axis=1)] == triplets.task).mean())
+    found = triplets.task[cosine.argmax(axis=1)] == triplets.task
+    return float(np.mean([found[triplets.task == task].mean() for task in np.unique(triplets.task)]))
 
 
 @dataclass(frozen=True, eq=False)
