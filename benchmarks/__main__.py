@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import frames_page, localization, map_realism, primus_speed, real_walk, realism, speed
+from benchmarks import frames_page, joined, localization, map_realism, primus_speed, real_walk, realism, speed
 
-TABLES = ["localization", "real_walk", "speed", "primus_speed"]
+TABLES = ["localization", "real_walk", "speed", "primus_speed", "joined"]
 PICTURES = ["realism", "map_realism", "frames_page"]  # need a browser; asked for by name
 NEED_REAL_DATA = ("real_walk", "realism", "map_realism")
 
@@ -30,6 +30,7 @@ def main() -> None:
         "real_walk": lambda: real_walk.record(args.out, args.profile, seed, args.results),
         "speed": lambda: speed.record(args.results),
         "primus_speed": lambda: primus_speed.record(args.results),
+        "joined": lambda: joined.record(args.out, args.profile, seed, args.results),
         "realism": lambda: realism.record(args.results),
         "map_realism": lambda: map_realism.record(args.results),
         "frames_page": lambda: frames_page.record(args.results),

@@ -40,13 +40,14 @@ def record(out: str | Path, profile: str, seeds: list[int] | None = None, result
         "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": tuple(seeds),
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    append_rows(f"localization_{profile}", _method_rows(tables, common), results_dir=results)
+    append_rows(f"localization_{profile}", method_rows(tables, common), results_dir=results)
     append_rows(f"gates_{profile}", _gate_rows(tables, common), results_dir=results)
     append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results)
     append_rows(f"knowable_{profile}", _knowable_rows(run.knowable(), common), results_dir=results)
 
 
-def _method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
+def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
+    """A row a split and method: means over seeds (one table a seed), the first seed's intervals beside them."""
     rows = []
     for split in tables[0].splits:
         for method in tables[0].scores.method.unique():

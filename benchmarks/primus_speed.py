@@ -26,6 +26,7 @@ from eailkit.primus_losses import FeatureQueue, Temperature, i2t_loss, i2v_loss,
 
 COMMAND = "python -m benchmarks --only primus_speed"
 WINDOW, WIDTH, ROWS, BATCH = 250, 512, 8192, 256  # 5 s at 50 Hz; the paper's queue; the largest batch of the release
+PRECISIONS = ("bf16-mixed", "float32")  # as `primus.pretrain` trains, and as the release does
 _TRAINING = {"batch": BATCH, "queue": ROWS, "width": WIDTH, "samples": WINDOW}
 _SPREAD = "half of the middle 95 % of repeats"
 
@@ -41,7 +42,8 @@ def record(results: str | Path = "results", *, released: int = 3, repeats: int =
     torch.set_num_threads(1)
     rows = [_inference(scan, batch, repeats) for scan in ("channels", "time") for batch in (1, 256)]
     for recipe in ("paper", "as_released"):
-        rows += [_training_against_off(recipe, repeats), _training_against_released(recipe, released)]
+        rows += [_training_against_off(recipe, repeats)]
+        rows += [_training_against_released(recipe, released, precision) for precision in PRECISIONS]
     append_rows("primus_speed", rows, results_dir=results)
     for row in rows:
         if not row.config["goal met"]:
@@ -58,11 +60,13 @@ class TrainingStep:
 
     Args:
         recipe: "paper" encodes each window three times (two views and raw), "as_released" twice (raw is a view).
+        precision: "bf16-mixed" encodes under autocast, losses and search stay float32; "float32".
         search: how neighbours are found, "off" (no L_NN), "product" (ours) or "broadcast" (the release's).
     """
 
-    def __init__(self, recipe: str, search: str, batch: int = BATCH):
-        self.recipe, self.search, self.draw = recipe, search, torch.Generator().manual_seed(0)
+    def __init__(self, recipe: str, search: str, precision: str = "bf16-mixed", batch: int = BATCH):
+        self.precision, self.recipe, self.search = precision, recipe, search
+        self.draw = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self.model, self.tau_s, self.tau_m = StackedRNN(), Temperature(), Temperature()
         everything = nn.ModuleList([self.model, self.tau_s, self.tau_m])
@@ -75,10 +79,11 @@ class TrainingStep:
     def __call__(self) -> dict[str, Tensor]:
         """The step: forward, backward, update, enqueue."""
         model, scale_s, scale_m = self.model, self.tau_s(), self.tau_m()
-        hidden = model(self.imu)
-        own, multimodal = model.ssl(hidden), model.multimodal(hidden)
         views = two_views(self.imu, self.draw, self.recipe)
-        first, second = (own if view is self.imu else model.ssl(model(view)) for view in views)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision != "float32"):
+            hidden = model(self.imu)
+            own, multimodal = model.ssl(hidden), model.multimodal(hidden)
+            first, second = (own if view is self.imu else model.ssl(model(view)) for view in views)
         terms = {
             "ss": ss_loss(first, second, scale_s),
             "mm": i2v_loss(multimodal, self.video, scale_m) + i2t_loss(multimodal, self.text, scale_m),
@@ -100,11 +105,11 @@ class TrainingStep:
         return {name: getattr(self.queue, f"rows_{name}")[index] for name in self.queue.names} | {"index": index}
 
 
-def print_memory_mb(recipe: str, search: str) -> None:
+def print_memory_mb(recipe: str, search: str, precision: str) -> None:
     """Print what this process holds before and the most it held after two steps, MB; meant for one of its own."""
     torch.set_num_threads(1)
     before = _most_memory_mb()
-    step = TrainingStep(recipe, search)
+    step = TrainingStep(recipe, search, precision)
     step(), step()
     print(before, _most_memory_mb())
 
@@ -116,8 +121,8 @@ def _most_memory_mb() -> float:
     return peak[0] if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def _memory_mb(recipe: str, search: str) -> tuple[float, float]:
-    code = f"from benchmarks.primus_speed import print_memory_mb as p; p({recipe!r}, {search!r})"
+def _memory_mb(recipe: str, search: str, precision: str) -> tuple[float, float]:
+    code = f"from benchmarks.primus_speed import print_memory_mb as p; p({recipe!r}, {search!r}, {precision!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, most = done.stdout.split()[-2:]
     return float(before), float(most)
@@ -154,26 +159,26 @@ def _row(id: str, question: str, config: dict, values: dict[str, np.ndarray | fl
     )
 
 
-def _training_against_released(recipe: str, repeats: int) -> LedgerRow:
+def _training_against_released(recipe: str, repeats: int, precision: str) -> LedgerRow:
     began = time.perf_counter()
-    steps = {search: TrainingStep(recipe, search) for search in ("product", "broadcast")}
+    steps = {search: TrainingStep(recipe, search, precision) for search in ("product", "broadcast")}
     queue, key = steps["product"].queue.rows_video, steps["product"].video
     if not torch.equal(nearest(key, queue), broadcast_nearest(key, queue)):
         raise RuntimeError("the matrix product finds other neighbours than the broadcast search")
     s = _alternating(steps, repeats)
     faster = s["broadcast"] / s["product"]
-    libraries, peak = _memory_mb(recipe, "product")
+    libraries, peak = _memory_mb(recipe, "product", precision)
     values = {
         "step (s)": s["product"], "step with the released search (s)": s["broadcast"], "times as fast": faster,
         "peak (MB)": peak, "of it libraries (MB)": libraries,
-        "peak with the released search (MB)": _memory_mb(recipe, "broadcast")[1],
+        "peak with the released search (MB)": _memory_mb(recipe, "broadcast", precision)[1],
     }  # fmt: skip
     config = _TRAINING | {
-        "recipe": recipe, "repeats": repeats, "neighbours": "equal, checked",
+        "recipe": recipe, "precision": precision, "repeats": repeats, "neighbours": "equal, checked",
         "goal": ">= 10 times as fast, peak <= 1200 MB", "goal met": bool(np.median(faster) >= 10 and peak <= 1200),
     }  # fmt: skip
     question = "How much faster is a step of the full objective than with the released neighbour search?"
-    id = f"PRIMUS training step against the released search, recipe {recipe}, one thread"
+    id = f"PRIMUS training step against the released search, recipe {recipe}, {precision}, one thread"
     return _row(id, question, config, values, began)
 
 

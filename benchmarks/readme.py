@@ -33,6 +33,8 @@ QUESTIONS = {
     "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",
     "05_action_recognition": "Does knowing the place tell the action?",
     "07_ablations": "Which parts carry the result?",
+    "08_primus_pretraining": "What can an IMU encoder learn without labels?",
+    "09_primus_few_shot": "How few labels are then enough?",
 }
 
 

@@ -28,18 +28,18 @@ COVER = 0.6  # share of a window that one activity must fill to name it
 MAX_GAP_S = 0.09  # of a phone's log; `resample` takes steps of at most 0.1 s, of which epoch seconds may round up
 COMMON = classyglass_reader.ACTIVITIES[:11]  # what ClassyGlass 1A and 1B both have
 
-CLASSYGLASS_PROMPTS = {
-    "sit_read_book": "C sits and reads a book.",
-    "sit_write_notebook": "C sits and writes in a notebook.",
-    "computer_typing": "C sits at a computer and types.",
-    "computer_browsing": "C sits at a computer and browses.",
-    "sit_move_head_body": "C sits and moves the head and the body.",
-    "sit_move_chair": "C sits on a chair and moves about with it.",
-    "sit_to_stand": "C sits down and stands up again and again.",
+CLASSYGLASS_PROMPTS = {  # as narrators say it: short, a verb and a thing
+    "sit_read_book": "C reads a book.",
+    "sit_write_notebook": "C writes in the notebook.",
+    "computer_typing": "C types on the keyboard.",
+    "computer_browsing": "C scrolls with the mouse.",
+    "sit_move_head_body": "C turns the head to look around.",
+    "sit_move_chair": "C swivels the chair.",
+    "sit_to_stand": "C sits down and stands up.",
     "standing": "C stands still.",
-    "walking": "C walks about.",
+    "walking": "C walks around.",
     "running": "C runs.",
-    "stairs": "C walks up and down the stairs.",
+    "stairs": "C climbs the stairs.",
     "don_doff_sitting": "C sits and puts the glasses on and off.",
     "don_doff_standing": "C stands and puts the glasses on and off.",
     "pick_items_sitting": "C sits and picks up items from the floor.",

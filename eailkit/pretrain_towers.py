@@ -175,7 +175,9 @@ def pretrain(
     history, chosen = _train(kind, batches, frames.choose, folder, config, progress=progress)
     write_beside(out / "model.safetensors", lambda beside: shutil.copyfile(folder / "best.safetensors", beside))
     model = tiny_file(out / "model.safetensors", kind)
-    some = frames.train.of_rooms(sorted(set(frames.train.room.tolist()))[: config.held_out_rooms])
+    rooms = sorted(set(frames.train.room.tolist()))
+    every = 1 if scenes is None else max(len(rooms) // config.held_out_rooms, 1)  # scenes come before kitchens
+    some = frames.train.of_rooms(rooms[::every][: config.held_out_rooms])
     record = {
         "kind": kind,
         "command": command,

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from eailkit.activity_windows import RATE_HZ
 from eailkit.augment import TASKS, two_views
 from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
@@ -37,6 +38,7 @@ from eailkit.training import History, TrainConfig, fit, load_weights, save_weigh
 from eailkit.triplets import Triplets
 
 ENCODERS = {"stacked_rnn": (StackedRNN, StackedRnnConfig), "motion_gru": (MotionGRU, MotionGruConfig)}
+TAKE_APART = 10_000_000  # samples: more than two days between the windows of two takes
 TERMS = ("ss", "mm", "nn")
 
 
@@ -54,6 +56,8 @@ class PrimusConfig:
         key: by what neighbours are found: "video" (the paper), "text", or "imu" (shown to collapse).
         count_valid: False lets rows that nothing was written to be neighbours, as the release does.
         mask_equal: windows with the same samples are no negatives; the release has 21 % of duplicates and no mask.
+        neighbour_s: the second view is of another window of the same take, at most this many seconds away; 0, as in the
+            paper, of the same window. Windows that near are no negatives then.
         multitask: names of MultitaskSSL's tasks.
     """
 
@@ -67,6 +71,7 @@ class PrimusConfig:
     key: str = "video"
     count_valid: bool = True
     mask_equal: bool = True
+    neighbour_s: float = 0.0
     multitask: tuple[str, ...] = tuple(TASKS)
 
     def __post_init__(self) -> None:
@@ -217,8 +222,18 @@ class Batches:
     def __init__(self, triplets: Triplets, config: PrimusConfig, batch: int):
         self.data, self.config, self.size = triplets, config, min(batch, len(triplets))
         _, take = np.unique(triplets.take, return_inverse=True)
-        where = np.stack([take, np.round(triplets.start_s * 50)], axis=1).astype(np.int64)  # of any clock
-        self.origin = np.unique(where, axis=0, return_inverse=True)[1].reshape(-1)
+        first = np.array([triplets.start_s[take == k].min() for k in range(take.max() + 1)])  # clocks may be epochs
+        self.origin = take * TAKE_APART + np.round((triplets.start_s - first[take]) * RATE_HZ).astype(np.int64)
+        self.order = np.argsort(self.origin, kind="stable")
+        self.sorted = self.origin[self.order]
+
+    def _near(self, rows: Int[np.ndarray, " b"], rng: np.random.Generator) -> Int[np.ndarray, " b"]:
+        """For each row another of its take within neighbour_s, itself where there is none."""
+        reach = int(self.config.neighbour_s * RATE_HZ)
+        at = self.origin[rows]
+        low, high = np.searchsorted(self.sorted, at - reach), np.searchsorted(self.sorted, at + reach, "right")
+        pick = low + (rng.random(len(rows)) * (high - low)).astype(int)
+        return self.order[pick]
 
     def __call__(self, rng: np.random.Generator, step: int) -> dict:
         """Rows are drawn without replacement within a batch."""
@@ -230,18 +245,16 @@ class Batches:
             return _tasks(imu, self.config.multitask, g)
         if {"ss", "simclr"} & set(terms):
             one, two = two_views(imu, g, self.config.recipe)
+            if self.config.neighbour_s > 0:
+                two = two_views(torch.from_numpy(self.data.imu[self._near(rows, rng)]), g, self.config.recipe)[1]
             batch = {"view2": two} if one is imu else {"view1": one, "view2": two}
-        if (
-            {"mm", "nn"} & set(terms)
-            or ("simclr" in terms and "view1" not in batch)
-            or "ss" in terms
-            and "view1" not in batch
-        ):
+        if {"mm", "nn"} & set(terms) or "view1" not in batch:
             batch["imu"] = imu
         for name in ("video", "text", "has_video", "has_text"):
             batch[name] = torch.from_numpy(getattr(self.data, name)[rows])
         origin = torch.from_numpy(self.origin[rows])
-        batch["equal"] = origin[:, None] == origin[None]
+        reach = int(self.config.neighbour_s * RATE_HZ)
+        batch["equal"] = (origin[:, None] - origin[None]).abs() <= reach
         return batch
 
 
@@ -271,8 +284,7 @@ def pretrain(
     else trains with (AdamW, warm-up, cosine).
 
     Raises:
-        ConfigError: fewer than 16 windows, a modality that a term needs is missing from all of them, or a batch too
-            small for the term.
+        ConfigError: fewer than 16 windows, too small a batch, or no window has a modality that a term needs.
     """
     _check(triplets, config, batch)
     torch.manual_seed(train.seed)
@@ -333,10 +345,7 @@ def load(path: str | Path) -> tuple[Primus, dict]:
         model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
         card = json.loads(about["card"])
     except (ValueError, KeyError, TypeError) as fault:
-        raise CheckpointError(
-            f"{path}: found a PRIMUS configuration that can't be read ({str(fault)[:120]}); expected one of this "
-            "version."
-        ) from fault
+        raise CheckpointError(f"{path}: found a configuration of another version ({fault}); train it again.") from fault
     load_weights(model.encoder, path)
     model.config = config
     return model.eval(), card

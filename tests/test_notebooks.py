@@ -43,6 +43,7 @@ def test_the_notebooks_of_the_first_course_are_there():
     assert {
         "00_start_here", "01_preprocessing", "02_contrastive_alignment", "03_heatmap_generation",
         "04_spatiotemporal_reasoning", "05_action_recognition", "07_ablations",
+        "08_primus_pretraining", "09_primus_few_shot",
     } <= names  # fmt: skip
 
 

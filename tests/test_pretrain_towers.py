@@ -100,7 +100,7 @@ def test_scenes_see_other_people_s_scenarios_too(data, tmp_path, monkeypatch):
         assert len(part.image) == len(before.image) + len(new.image) and set(new.action) == {0, 1}
         assert any("run" in text or "jog" in text for text in new.caption[new.action == 0])
     out = tmp_path / "out"
-    record = pretrain("scenes", data, out, TOY, frames=frames, scenes=scenes, command="the command", progress=False)
+    record = pretrain("scenes", tmp_path, out, TOY, frames=frames, scenes=scenes, command="the command", progress=False)
     assert record["scenarios"]["made"]["participants"] == 3 and record["scenarios"]["zero-shot"]["frames"] > 50
     card = (out / "card.md").read_text()
     assert "of 1 people at everyday scenarios" in card and "| sit-ups |" in card and "{" not in card

@@ -18,12 +18,11 @@ from eailkit.scenarios import HELD_OUT, PRETRAINING
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
-    """A run of the smallest size without kitchens and real recordings, with Figure 4 of the paper's encoder."""
-    folder = tmp_path_factory.mktemp("primus")
-    run = PrimusRun(folder / "run", "smoke", progress=False, workers=1)
-    table = reproduce("primus-fig4", run, encoders=("paper",), results_dir=folder / "results", commit="test")
-    return run, table, folder / "results"
+def made(smoke_run: PrimusRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
+    """The smallest run with Figure 4 of the paper's encoder, its table and the ledger's folder."""
+    results = tmp_path_factory.mktemp("ledger")
+    table = reproduce("primus-fig4", smoke_run, encoders=("paper",), results_dir=results, commit="test")
+    return smoke_run, table, results
 
 
 def test_a_figure_becomes_a_table_of_the_ledger(made):
@@ -46,7 +45,7 @@ def test_test_sets_are_of_other_people_and_other_activities(made):
     assert domain.windows.classes == domain.test.classes == PRETRAINING and other.windows.classes == HELD_OUT
     assert not set(domain.windows.wearer) & set(domain.test.wearer)
     assert set(run.triplets.task) == set(PRETRAINING) and len(other.task.folds) == 5
-    pretrained_on = {t for t in run.triplets.take}
+    pretrained_on = set(run.triplets.take)
     assert not pretrained_on & set(other.windows.recording) and not pretrained_on & set(domain.test.recording)
     text = run.text(other)
     assert text.shape == (len(HELD_OUT), run.towers.embed_dim) and len(np.unique(text.round(4), axis=0)) == len(text)

@@ -53,11 +53,11 @@ def test_the_text_head_starts_at_zero_shot_and_ends_where_labels_say():
     zero = zero_shot(x[1000:], text)
     one = fit_probe(x[:4], y[:4], 4, head="text", text=text, C=1e-6)
     np.testing.assert_array_equal(one.predict(x[1000:]), zero)  # held to the prompts
-    few = fit_probe(x[:8], y[:8], 4, head="text", text=text).predict(x[1000:])
+    few = fit_probe(x[:8], y[:8], 4, head="text", text=text, C=1.0).predict(x[1000:])
     random = fit_probe(x[:8], y[:8], 4).predict(x[1000:])
     truth = y[1000:]
     assert (few == truth).mean() > max((zero == truth).mean(), (random == truth).mean())
-    many = fit_probe(x[:1000], y[:1000], 4, head="text", text=text).predict(x[1000:])
+    many = fit_probe(x[:1000], y[:1000], 4, head="text", text=text, C=1.0).predict(x[1000:])
     full = fit_probe(x[:1000], y[:1000], 4).predict(x[1000:])
     assert (many == truth).mean() > (full == truth).mean() - 0.03 > (zero == truth).mean()
 
@@ -110,9 +110,9 @@ def test_five_hundred_windows_of_512_features_take_a_moment():
     x, y, text = world(n=500, d=512, n_classes=11, spread=3.0)
     for head in ("random", "text"):
         fit_probe(x, y, 11, head=head, text=text)
-        begun = time.perf_counter()
+        begun = time.process_time()  # the machine may be shared
         fit_probe(x, y, 11, head=head, text=text)
-        assert time.perf_counter() - begun < 1.5  # 0.02 to 0.2 s alone on a core
+        assert time.process_time() - begun < 3.0  # 0.02 to 0.2 s alone on a core
 
 
 @pytest.mark.parametrize(

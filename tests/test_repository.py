@@ -64,6 +64,8 @@ FLOORS = [
         "primus_run",
         "primus_figures",
         "primus_claims",
+        "primus_curves",
+        "primus_course",
         "primus_embed",
         "placement",
         "baselines",
@@ -76,7 +78,7 @@ FLOORS = [
         "fewshot",
         "fewshot_scores",
     },
-    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline"},
+    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline", "joined"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]

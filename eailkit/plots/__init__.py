@@ -1,9 +1,18 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
-`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `theme` how they look.
+`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `primus` few-shot curves and
+what PRIMUS trains on, `theme` how they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
+from eailkit.plots.primus import (
+    aligned_figure,
+    augment_figure,
+    fewshot_figure,
+    losses_figure,
+    moments_figure,
+    singular_figure,
+)
 from eailkit.plots.rooms import (
     cell_figure,
     cloud_figure,
@@ -26,17 +35,23 @@ from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_fi
 from eailkit.plots.theme import styled, write_html
 
 __all__ = [
+    "aligned_figure",
+    "augment_figure",
     "cell_figure",
     "cloud_figure",
     "confusion_figure",
     "error_over_time_figure",
+    "fewshot_figure",
     "frames_figure",
     "heatmap_figure",
     "imu_figure",
     "kitchen_figure",
     "loss_figure",
+    "losses_figure",
+    "moments_figure",
     "panels_figure",
     "similarity_figure",
+    "singular_figure",
     "spectrum",
     "spectrum_figure",
     "styled",

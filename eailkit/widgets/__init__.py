@@ -26,6 +26,14 @@ from eailkit.widgets.inputs import (
 )
 from eailkit.widgets.kitchens import MoveState, RoomState, example_room, move_panel, room_panel
 from eailkit.widgets.panel import Panel
+from eailkit.widgets.primus import (
+    ExplorerState,
+    SwitchState,
+    check_fewer,
+    check_nearest,
+    explorer_panel,
+    switch_panel,
+)
 from eailkit.widgets.results import (
     AblationState,
     ActionPlaceState,
@@ -44,11 +52,13 @@ __all__ = [
     "ActionState",
     "CellState",
     "ContrastState",
+    "ExplorerState",
     "MomentState",
     "MoveState",
     "Panel",
     "QueryState",
     "RoomState",
+    "SwitchState",
     "ToneState",
     "TouchState",
     "TrackState",
@@ -58,10 +68,13 @@ __all__ = [
     "action_place_panel",
     "beside_figure",
     "cell_panel",
+    "check_fewer",
+    "check_nearest",
     "check_step_rate",
     "check_taller",
     "contrast_panel",
     "example_room",
+    "explorer_panel",
     "farthest_move",
     "kitchen_walks",
     "moment_panel",
@@ -73,6 +86,7 @@ __all__ = [
     "realism_lines",
     "riddle_figure",
     "room_panel",
+    "switch_panel",
     "tone_panel",
     "tone_view",
     "touch_panel",

@@ -1,0 +1,315 @@
+"""Pictures of PRIMUS: few-shot curves with intervals, augmented windows, neighbours, losses, singular values.
+
+A method has one colour and one symbol in every figure; the paper's encoder is drawn solid, ours dashed.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from jaxtyping import Float, UInt8
+from PIL import Image
+from plotly.subplots import make_subplots
+
+from eailkit.plots.theme import CYCLE, INK, rgba, styled, thin
+
+AXES = (CYCLE[5], CYCLE[2], CYCLE[1])  # x, y, z
+_LOOKS = {  # colour of CYCLE, symbol
+    "PRIMUS": (5, "circle"), "PRIMUS, as released": (0, "diamond"), "SimCLR": (1, "square"), "SS": (1, "square-open"),
+    "IMU2CLIP": (2, "triangle-up"), "IMU2CLIP (video)": (2, "triangle-up-open"),
+    "IMU2CLIP (text)": (2, "triangle-down-open"), "MultitaskSSL": (3, "x"), "NN": (3, "star"),
+    "NN, IMU alone": (3, "star-open"), "SS + MM": (4, "pentagon"), "SS + NN": (0, "hexagon-open"),
+    "MM + NN": (4, "triangle-left-open"), "random weights": (4, "cross"), "handcrafted": (6, "circle-open"),
+    "standard training": (6, "cross-open"),
+}  # fmt: skip
+FAINT = 0.22
+
+
+def base(label: str) -> str:
+    """A line's method without its encoder, share of aligned data and what was mixed in: "PRIMUS"."""
+    return re.sub(r", (our encoder|\d+ % aligned|with unlabelled \w+)", "", label)
+
+
+def aligned_share(label: str) -> float:
+    """Share of windows that kept frame and narration in a line's pretraining, 0 to 1 (PRIMUS Fig. 6)."""
+    found = re.search(r", (\d+) % aligned", label)
+    return int(found[1]) / 100 if found else 1.0
+
+
+def look(label: str) -> dict[str, str]:
+    """Colour, symbol and dash of a line, the same in every figure."""
+    colour, symbol = _LOOKS.get(base(label), (6, "circle-dot"))
+    dash = "dot" if base(label) == "handcrafted" else "dash" if label.endswith(", our encoder") else "solid"
+    return {"colour": CYCLE[colour], "symbol": symbol, "dash": dash}
+
+
+def zero_at(shots: Sequence[int]) -> float:
+    """Where zero-shot stands on a logarithmic axis of windows a class: left of the fewest."""
+    return 0.5 * min(s for s in shots if s > 0)
+
+
+def fewshot_figure(
+    panels: Mapping[str, pd.DataFrame], *, title: str = "", value: str = "macro-F1 (%)", bands: Sequence[str] = (),
+    faint: Sequence[str] = (), chance: Mapping[str, float] | None = None, height: int = 440,
+) -> go.Figure:  # fmt: skip
+    """Score over windows a class, a panel a test set and a line a method; zero-shot at the left edge.
+
+    Args:
+        panels: title -> columns method, shots, mean, low, high (percent), one row a point.
+        bands: lines whose interval is an area; the others' are bars.
+        faint: lines in the background, without intervals.
+        chance: title -> what guessing gives, percent.
+    """
+    if not panels:
+        return _nothing(title)
+    figure = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    told: set[str] = set()
+    for column, (name, table) in enumerate(panels.items(), start=1):
+        labels = list(dict.fromkeys(table.method))
+        measured = sorted(set(table.shots) - {0}) or [1]
+        for i, label in enumerate(labels):
+            shift = 10 ** (0.014 * (i - (len(labels) - 1) / 2)) if label not in (*bands, *faint) else 1.0
+            points = table[table.method == label].sort_values("shots")
+            for trace in _line(label, points, shift, zero_at(measured), label in bands, label in faint):
+                trace.showlegend = bool(trace.showlegend) and label not in told
+                figure.add_trace(trace, row=1, col=column)
+            told.add(label)
+        _shots_axis(figure, measured, bool((table.shots == 0).any()), column)
+        if chance and name in chance:
+            line = {"color": INK, "dash": "dot", "width": 1}
+            figure.add_hline(y=chance[name], line=line, row=1, col=column, annotation_text="guessing")
+    rows = -(-len(told) // 4)
+    styled(figure, title, height=height + 22 * rows, legend={"y": 1.08})
+    figure.update_layout(margin={"t": 92 + 22 * rows})
+    figure.update_annotations(font_size=13)
+    return figure.update_yaxes(title_text=value, row=1, col=1)
+
+
+def _nothing(title: str) -> go.Figure:
+    """What stands where nothing was recorded."""
+    figure = styled(go.Figure(), f"{title}: not recorded yet" if title else "not recorded yet", height=110)
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def _line(label: str, points: pd.DataFrame, shift: float, zero: float, band: bool, faint: bool) -> list[go.Scatter]:
+    """Traces of one curve: interval, line, and its zero-shot point."""
+    seen, some, traces = look(label), points[points.shots > 0], []
+    hover = "%{customdata} windows a class: %{y:.1f} %<extra>" + label + "</extra>"
+    common = {"legendgroup": label, "name": label, "hovertemplate": hover}
+    marker = {"color": seen["colour"], "symbol": seen["symbol"], "size": 8}
+    if band and len(some) > 1:
+        x = np.concatenate([some.shots, some.shots[::-1]])
+        y = np.concatenate([some.high, some.low[::-1]])
+        area = {"fill": "toself", "fillcolor": rgba(seen["colour"], 0.16), "line": {"width": 0}, "mode": "lines"}
+        traces.append(go.Scatter(x=x, y=y, hoverinfo="skip", showlegend=False, legendgroup=label, **area))
+    for part, mode in ((some, "lines+markers"), (points[points.shots == 0], "markers")):
+        if not len(part):
+            continue
+        x = part.shots * shift if mode != "markers" else np.full(len(part), zero)
+        bars = None
+        if not faint and not (band and len(some) > 1 and mode != "markers"):
+            bars = {
+                "type": "data", "symmetric": False, "array": part.high - part["mean"],
+                "arrayminus": part["mean"] - part.low, "thickness": 1.1, "width": 3, "color": seen["colour"],
+            }  # fmt: skip
+        line = {"color": seen["colour"], "dash": seen["dash"], "width": 2.6 if band else 1.6}
+        traces.append(
+            go.Scatter(
+                x=x, y=part["mean"], mode=mode, line=line, marker=marker, error_y=bars, opacity=FAINT if faint else 1.0,
+                customdata=part.shots, showlegend=mode != "markers" or not len(some), **common,
+            )
+        )  # fmt: skip
+    return traces
+
+
+def _shots_axis(figure: go.Figure, measured: Sequence[int], zero: bool, column: int) -> None:
+    at, words = list(map(float, measured)), [f"{n:g}" for n in measured]
+    if zero:
+        at, words = [zero_at(measured), *at], ["0", *words]
+        line = {"color": INK, "dash": "dot", "width": 1}
+        figure.add_vline(x=0.72 * min(measured), line=line, row=1, col=column)
+    ends = [np.log10(min(at) / 1.25), np.log10(max(at) * 1.25)]
+    figure.update_xaxes(
+        type="log", tickvals=at, ticktext=words, range=ends, title_text="windows a class", row=1, col=column
+    )
+
+
+def aligned_figure(
+    panels: Mapping[str, pd.DataFrame], *, title: str = "", value: str = "macro-F1 (%)", height: int = 420
+) -> go.Figure:
+    """Score over the share of pretraining windows that keep frame and narration (PRIMUS Fig. 6), a panel a test set.
+
+    Args:
+        panels: title -> columns method (with its share), mean, low, high, all at one number of windows a class.
+    """
+    if not panels:
+        return _nothing(title)
+    figure = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    told: set[str] = set()
+    for column, table in enumerate(panels.values(), start=1):
+        plain = [re.sub(r", \d+ % aligned", "", m) for m in table.method]
+        table = table.assign(line=plain, share=[100 * aligned_share(m) for m in table.method])
+        for i, label in enumerate(dict.fromkeys(plain)):
+            part, seen = table[table.line == label].sort_values("share"), look(label)
+            bars = {"type": "data", "symmetric": False, "array": part.high - part["mean"], "thickness": 1.1}
+            bars |= {"arrayminus": part["mean"] - part.low, "width": 3, "color": seen["colour"]}
+            figure.add_trace(
+                go.Scatter(
+                    x=part.share * 10 ** (0.01 * i), y=part["mean"], error_y=bars, mode="lines+markers", name=label,
+                    legendgroup=label, showlegend=label not in told,
+                    line={"color": seen["colour"], "dash": seen["dash"]},
+                    marker={"symbol": seen["symbol"], "size": 8, "color": seen["colour"]},
+                ), row=1, col=column,
+            )  # fmt: skip
+            told.add(label)
+        shares = sorted(set(table.share))
+        figure.update_xaxes(
+            type="log", tickvals=shares, ticktext=[f"{s:g}" for s in shares], title_text="aligned windows (%)", row=1,
+            col=column,
+        )  # fmt: skip
+    styled(figure, title, height=height, legend={"y": 1.1})
+    return figure.update_yaxes(title_text=value, row=1, col=1)
+
+
+def augment_figure(
+    raw: Float[np.ndarray, "6 n"], views: Mapping[str, Float[np.ndarray, "6 n"]], *, rate_hz: float = 50.0,
+    title: str = "", height: int = 430,
+) -> go.Figure:  # fmt: skip
+    """Windows as an encoder gets them, acceleration above and turning below; the unchanged one stays behind, grey."""
+    figure = make_subplots(
+        2, len(views), subplot_titles=list(views), shared_xaxes=True, shared_yaxes="rows", vertical_spacing=0.06,
+        horizontal_spacing=0.03,
+    )  # fmt: skip
+    for column, window in enumerate(views.values(), start=1):
+        for trace, row in window_traces(raw, window, rate_hz, legend=column == 1):
+            figure.add_trace(trace, row=row, col=column)
+        figure.update_xaxes(title_text="time (s)", row=2, col=column)
+    styled(figure, title, height=height, legend={"y": 1.1})
+    figure.update_yaxes(title_text="acceleration (m/s²)", row=1, col=1)
+    return figure.update_yaxes(title_text="turning (rad/s)", row=2, col=1)
+
+
+def window_traces(
+    raw: Float[np.ndarray, "6 n"], window: Float[np.ndarray, "6 n"], rate_hz: float = 50.0, *, legend: bool = False
+) -> list[tuple[go.Scatter, int]]:
+    """Traces of one window over the unchanged one, each with its row: 1 acceleration, 2 turning."""
+    t, traces = np.arange(raw.shape[1]) / rate_hz, []
+    for k in range(6):
+        x, y = thin(t, raw[k])
+        grey = {"color": INK, "width": 1}
+        traces.append((go.Scatter(x=x, y=y, line=grey, opacity=0.45, showlegend=False, hoverinfo="skip"), 1 + k // 3))
+    for k in range(6):
+        x, y = thin(t, window[k])
+        line = {"color": AXES[k % 3], "width": 1.6}
+        shown = {"name": "xyz"[k % 3], "legendgroup": "xyz"[k % 3], "showlegend": legend and k < 3}
+        traces.append((go.Scatter(x=x, y=y, line=line, mode="lines", **shown), 1 + k // 3))
+    return traces
+
+
+def _picture(image: UInt8[np.ndarray, "height width 3"]) -> go.Image:
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, format="PNG")
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return go.Image(source=source, hoverinfo="skip")
+
+
+def moments_figure(
+    rows: Sequence[Sequence[tuple[Float[np.ndarray, "6 n"], UInt8[np.ndarray, "height width 3"] | None, str]]],
+    *, titles: Sequence[str] = (), rate_hz: float = 50.0, title: str = "", height: int | None = None,
+) -> go.Figure:  # fmt: skip
+    """Triplets in rows: motion and frame of the first of each row, frames of the others, every narration below.
+
+    Args:
+        rows: (window, frame or None, narration) each; every row as long as the first.
+        titles: over the columns of triplets.
+    """
+    wide = len(rows[0])
+    figure = make_subplots(
+        len(rows), wide + 1, column_widths=[1.3, *[1.0] * wide], horizontal_spacing=0.02, vertical_spacing=0.16,
+    )  # fmt: skip
+    for r, row in enumerate(rows, start=1):
+        window = row[0][0]
+        t = np.arange(window.shape[1]) / rate_hz
+        for k in range(3):
+            line = {"color": AXES[k], "width": 1.3}
+            name = {"name": "xyz"[k], "legendgroup": "xyz"[k], "showlegend": r == 1}
+            figure.add_trace(go.Scatter(x=t, y=window[k], line=line, mode="lines", **name), row=r, col=1)
+        for c, (_, frame, words) in enumerate(row, start=2):
+            axis = (r - 1) * (wide + 1) + c
+            if frame is not None:
+                figure.add_trace(_picture(frame), row=r, col=c)
+            where = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "showarrow": False, "x": 0.5}
+            text = words if len(words) <= 30 else words[:29] + "…"
+            figure.add_annotation(text=text, y=-0.04, yanchor="top", font={"size": 11, "color": INK}, **where)
+            if r == 1 and c - 2 < len(titles):
+                figure.add_annotation(text=titles[c - 2], y=1.03, yanchor="bottom", font={"size": 13}, **where)
+            figure.update_xaxes(visible=False, row=r, col=c)
+            figure.update_yaxes(visible=False, row=r, col=c)
+        figure.update_yaxes(title_text="acc. (m/s²)", row=r, col=1)
+    styled(figure, title, height=height or 120 + 190 * len(rows), legend={"y": 1.06})
+    return figure.update_xaxes(title_text="time (s)", row=len(rows), col=1)
+
+
+def singular_figure(
+    features: Mapping[str, Float[np.ndarray, "n d"]], *, title: str = "", height: int = 400
+) -> go.Figure:
+    """Singular values of centred unit features, the largest as 1: a collapsed encoder uses few directions."""
+    figure = go.Figure()
+    for label, x in features.items():
+        values, cosine = spread_of(x)
+        seen = look(label)
+        name = f"{label}: mean cosine {cosine:.2f}, {effective_rank(values):.1f} directions"
+        line = {"color": seen["colour"], "dash": seen["dash"], "width": 2}
+        y = np.maximum(values[:64] / max(values[0], 1e-12), 1e-5)
+        figure.add_trace(go.Scatter(x=np.arange(1, len(y) + 1), y=y, name=name, mode="lines", line=line))
+    styled(figure, title, "direction, the strongest first", "singular value (the first = 1)", height=height)
+    return figure.update_yaxes(type="log", exponentformat="power", dtick=1)
+
+
+def spread_of(features: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " k"], float]:
+    """Singular values of unit features about their mean, and the mean cosine between two different rows."""
+    x = np.asarray(features, float)
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    n = len(x)
+    cosine = (np.square(x.sum(0)).sum() - n) / (n * (n - 1))
+    return np.linalg.svd(x - x.mean(0), compute_uv=False), float(cosine)
+
+
+def effective_rank(values: Float[np.ndarray, " k"]) -> float:
+    """How many directions the power is spread over: exp of the entropy of its shares (1: one direction)."""
+    share = np.square(values) / max(float(np.square(values).sum()), 1e-300)
+    share = share[share > 1e-12]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def losses_figure(
+    columns: Mapping[str, Mapping[str, Float[np.ndarray, " steps"]]], *, chance: Mapping[str, float] | None = None,
+    title: str = "", height: int = 380,
+) -> go.Figure:  # fmt: skip
+    """Losses over steps, a panel a term and a line a run, smoothed.
+
+    Args:
+        columns: term -> run -> values.
+        chance: term -> what a model pays that knows nothing, nats.
+    """
+    figure = make_subplots(1, len(columns), subplot_titles=list(columns), horizontal_spacing=0.07)
+    for c, (term, runs) in enumerate(columns.items(), start=1):
+        for label, values in runs.items():
+            seen, width = look(label), max(1, len(values) // 20)
+            known = pd.Series(values).rolling(width, min_periods=1).mean().to_numpy()
+            line = {"color": seen["colour"], "dash": seen["dash"], "width": 2}
+            shown = {"name": label, "legendgroup": label, "showlegend": c == 1}
+            x, y = thin(np.arange(1, len(known) + 1), known, 600)
+            figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, **shown), row=1, col=c)
+        if chance and term in chance:
+            line = {"color": INK, "dash": "dot"}
+            figure.add_hline(y=chance[term], line=line, annotation_text="knowing nothing", row=1, col=c)
+        figure.update_xaxes(title_text="step", row=1, col=c)
+    styled(figure, title, height=height, legend={"y": 1.12})
+    return figure.update_yaxes(title_text="loss (nats)", row=1, col=1)
