@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from eailkit.activity_windows import RATE_HZ
-from eailkit.augment import TASKS, two_views
+from eailkit.augment import TASKS
 from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
 from eailkit.errors import CheckpointError, ConfigError
+from eailkit.primus_batches import Batches
 from eailkit.primus_losses import (
     FeatureQueue,
     PrimusWeights,
@@ -38,7 +38,6 @@ from eailkit.training import History, TrainConfig, fit, load_weights, save_weigh
 from eailkit.triplets import Triplets
 
 ENCODERS = {"stacked_rnn": (StackedRNN, StackedRnnConfig), "motion_gru": (MotionGRU, MotionGruConfig)}
-TAKE_APART = 10_000_000  # samples: more than two days between the windows of two takes
 TERMS = ("ss", "mm", "nn")
 
 
@@ -216,58 +215,6 @@ class Primus(nn.Module):
         return torch.cat(parts).float().numpy() if parts else np.zeros((0, 0), np.float32)
 
 
-class Batches:
-    """Builds the batch of a step: windows, views, features and masks; the same for the same generator."""
-
-    def __init__(self, triplets: Triplets, config: PrimusConfig, batch: int):
-        self.data, self.config, self.size = triplets, config, min(batch, len(triplets))
-        _, take = np.unique(triplets.take, return_inverse=True)
-        first = np.array([triplets.start_s[take == k].min() for k in range(take.max() + 1)])  # clocks may be epochs
-        self.origin = take * TAKE_APART + np.round((triplets.start_s - first[take]) * RATE_HZ).astype(np.int64)
-        self.order = np.argsort(self.origin, kind="stable")
-        self.sorted = self.origin[self.order]
-
-    def _near(self, rows: Int[np.ndarray, " b"], rng: np.random.Generator) -> Int[np.ndarray, " b"]:
-        """For each row another of its take within neighbour_s, itself where there is none."""
-        reach = int(self.config.neighbour_s * RATE_HZ)
-        at = self.origin[rows]
-        low, high = np.searchsorted(self.sorted, at - reach), np.searchsorted(self.sorted, at + reach, "right")
-        pick = low + (rng.random(len(rows)) * (high - low)).astype(int)
-        return self.order[pick]
-
-    def __call__(self, rng: np.random.Generator, step: int) -> dict:
-        """Rows are drawn without replacement within a batch."""
-        rows = np.sort(rng.choice(len(self.data), self.size, replace=False))
-        imu = torch.from_numpy(self.data.imu[rows])
-        g = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        terms, batch = self.config.terms, {}
-        if "multitask" in terms:
-            return _tasks(imu, self.config.multitask, g)
-        if {"ss", "simclr"} & set(terms):
-            one, two = two_views(imu, g, self.config.recipe)
-            if self.config.neighbour_s > 0:
-                two = two_views(torch.from_numpy(self.data.imu[self._near(rows, rng)]), g, self.config.recipe)[1]
-            batch = {"view2": two} if one is imu else {"view1": one, "view2": two}
-        if {"mm", "nn"} & set(terms) or "view1" not in batch:
-            batch["imu"] = imu
-        for name in ("video", "text", "has_video", "has_text"):
-            batch[name] = torch.from_numpy(getattr(self.data, name)[rows])
-        origin = torch.from_numpy(self.origin[rows])
-        reach = int(self.config.neighbour_s * RATE_HZ)
-        batch["equal"] = (origin[:, None] - origin[None]).abs() <= reach
-        return batch
-
-
-def _tasks(imu: Tensor, names: tuple[str, ...], g: torch.Generator) -> dict:
-    """The batch dealt out to the tasks; in each, half of the windows are changed."""
-    windows, done = [], []
-    for name, part in zip(names, imu.tensor_split(len(names)), strict=True):
-        changed = torch.rand(len(part), generator=g) < 0.5
-        windows.append(torch.where(changed[:, None, None], TASKS[name](part, g), part))
-        done.append(changed.float())
-    return {"task_windows": windows, "task_done": done}
-
-
 def pretrain(
     triplets: Triplets,
     config: PrimusConfig,
@@ -284,7 +231,8 @@ def pretrain(
     else trains with (AdamW, warm-up, cosine).
 
     Raises:
-        ConfigError: fewer than 16 windows, too small a batch, or no window has a modality that a term needs.
+        ConfigError: fewer than 16 windows, a modality that a term needs is missing from all of them, or a batch too
+            small for the term.
     """
     _check(triplets, config, batch)
     torch.manual_seed(train.seed)
@@ -345,7 +293,10 @@ def load(path: str | Path) -> tuple[Primus, dict]:
         model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
         card = json.loads(about["card"])
     except (ValueError, KeyError, TypeError) as fault:
-        raise CheckpointError(f"{path}: found a configuration of another version ({fault}); train it again.") from fault
+        raise CheckpointError(
+            f"{path}: found a PRIMUS configuration that can't be read ({str(fault)[:120]}); expected one of this "
+            "version."
+        ) from fault
     load_weights(model.encoder, path)
     model.config = config
     return model.eval(), card

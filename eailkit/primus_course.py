@@ -19,6 +19,7 @@ from torch import Tensor
 from eailkit.augment import permuted, reversed_in_time, scaled, scaled_by_sample, sometimes
 from eailkit.datasets import EgoExo4D
 from eailkit.primus import Primus
+from eailkit.primus_losses import FeatureQueue
 from eailkit.primus_run import PrimusRun
 from eailkit.triplets import Triplets
 
@@ -29,13 +30,13 @@ VIEWS = ("both", "one")
 
 
 def course_run(
-    run_dir: Path | str, profile: str, *, real: Path | str = "", say: Callable[[str], None] = print, **options
+    run_dir: Path | str, profile: str, *, real: Path | str | None = None, say: Callable[[str], None] = print, **options
 ) -> PrimusRun:
     """The `PrimusRun` of a course folder: with the kitchens where an earlier notebook made them, without otherwise.
 
     Args:
         run_dir: the course's.
-        real: folder of ClassyGlass, "" for none.
+        real: folder of ClassyGlass; "" for none, which is said, None where nobody asks.
         say: told what is left out.
         options: of `PrimusRun`.
     """
@@ -43,7 +44,7 @@ def course_run(
     found = profile != "smoke" and (kitchens / "takes.json").is_file()
     if not found:
         say("no kitchens in this run: pretraining sees the other six scenarios only")
-    if not real:
+    if real == "":
         say('no real recordings given: the test set "real, other device" is left out of what is computed here')
     return PrimusRun(
         Path(run_dir) / "primus", profile, kitchens=kitchens if found else None, real=real or None, **options
@@ -96,6 +97,33 @@ def floored_twins(roots: Sequence[Path | str], split: str = "train") -> tuple[in
                 starts = [int(w.t_s) for w in dataset.recording(take.name, with_map=False).narrations]
                 twins, total = twins + len(starts) - len(set(starts)), total + len(starts)
     return twins, total
+
+
+def found_itself(triplets: Triplets, size: int, *, batch: int = 64, steps: int = 120) -> tuple[float, float]:
+    """Share of neighbours by frame that are the window itself, of an earlier step; and share from its own take.
+
+    Args:
+        size: rows of the queue.
+        batch, steps: of the training that the queue is filled by.
+    """
+    video, batch = torch.from_numpy(triplets.video), min(batch, len(triplets))
+    queue = FeatureQueue({"video": video.shape[1], "row": 1}, size)
+    rng, own, take, asked = np.random.default_rng(0), 0, 0, 0
+    for _ in range(steps):
+        rows = rng.choice(len(triplets), batch, replace=False)
+        if len(queue):
+            found = queue.neighbours(video[rows])["row"][:, 0].long().numpy()
+            own, take = own + (found == rows).sum(), take + (triplets.take[found] == triplets.take[rows]).sum()
+            asked += batch
+        queue.add(video=video[rows], row=torch.from_numpy(rows)[:, None].float())
+    return float(own / max(asked, 1)), float(take / max(asked, 1))
+
+
+def same_task(features: Float[np.ndarray, "n d"], triplets: Triplets) -> float:
+    """Share of windows whose nearest feature in *another take* is of the same activity: do features mean anything?"""
+    x = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    cosine = np.where(triplets.take[:, None] == triplets.take[None], -2.0, x @ x.T)
+    return float((triplets.task[cosine.argmax(axis=1)] == triplets.task).mean())
 
 
 @dataclass(frozen=True, eq=False)

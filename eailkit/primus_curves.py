@@ -155,3 +155,19 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
     k = found.shots / shots
     told = "as many" if 1 / 1.05 < k < 1.05 else f"{k:.2g} times as many" if k > 1 else f"{1 / k:.2g} times fewer"
     return f"{where}with {found.shots:.3g}: {told}", found
+
+
+def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:
+    """Recorded verdicts, a row a comparison and a column an encoder.
+
+    Args:
+        verdicts: `primus_claims.claims_table`.
+        claims: letters to keep; all where "".
+    """
+    if not len(verdicts):
+        return pd.DataFrame()
+    kept = verdicts[verdicts.claim.isin(list(claims))] if claims else verdicts
+    told = kept.assign(found=kept.verdict + ", " + kept.points, encoder="encoder: " + kept.encoder)
+    rows = ["claim", "test", "what", "shots"]
+    wide = told.pivot(index=rows, columns="encoder", values="found").fillna("–")
+    return wide.rename_axis(columns=None).rename_axis(index={"shots": "windows a class"})

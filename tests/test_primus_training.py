@@ -1,4 +1,4 @@
-"""PRIMUS's training: the objective learns, queue and masks do what they say, runs resume, wrong data is refused."""
+"""PRIMUS's training: it learns, the queue and the masks do what they say, runs resume, wrong data is refused."""
 
 from __future__ import annotations
 

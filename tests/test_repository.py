@@ -62,6 +62,8 @@ FLOORS = [
         "sequence_data",
         "primus",
         "primus_run",
+        "primus_sizes",
+        "primus_batches",
         "primus_figures",
         "primus_claims",
         "primus_curves",

@@ -12,6 +12,7 @@ from eailkit.plots.primus import (
     losses_figure,
     moments_figure,
     singular_figure,
+    timeline_figure,
 )
 from eailkit.plots.rooms import (
     cell_figure,
@@ -58,6 +59,7 @@ __all__ = [
     "success_curve_figure",
     "table_figure",
     "tilt_figure",
+    "timeline_figure",
     "tone_figure",
     "track_figure",
     "walk_figure",

@@ -84,9 +84,9 @@ def fewshot_figure(
         if chance and name in chance:
             line = {"color": INK, "dash": "dot", "width": 1}
             figure.add_hline(y=chance[name], line=line, row=1, col=column, annotation_text="guessing")
-    rows = -(-len(told) // 4)
-    styled(figure, title, height=height + 22 * rows, legend={"y": 1.08})
-    figure.update_layout(margin={"t": 92 + 22 * rows})
+    rows = -(-sum(len(label) + 9 for label in told) // 105)  # of the legend
+    styled(figure, title, height=height + 20 * rows, legend={"y": 1.075})
+    figure.update_layout(margin={"t": 74 + 20 * rows})
     figure.update_annotations(font_size=13)
     return figure.update_yaxes(title_text=value, row=1, col=1)
 
@@ -231,7 +231,8 @@ def moments_figure(
     """
     wide = len(rows[0])
     figure = make_subplots(
-        len(rows), wide + 1, column_widths=[1.3, *[1.0] * wide], horizontal_spacing=0.02, vertical_spacing=0.16,
+        len(rows), wide + 1, column_widths=[1.3 if wide > 1 else 3.0, *[1.0] * wide], horizontal_spacing=0.02,
+        vertical_spacing=0.34 / len(rows),
     )  # fmt: skip
     for r, row in enumerate(rows, start=1):
         window = row[0][0]
@@ -245,15 +246,47 @@ def moments_figure(
             if frame is not None:
                 figure.add_trace(_picture(frame), row=r, col=c)
             where = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "showarrow": False, "x": 0.5}
-            text = words if len(words) <= 30 else words[:29] + "…"
-            figure.add_annotation(text=text, y=-0.04, yanchor="top", font={"size": 11, "color": INK}, **where)
+            most = 40 if wide == 1 else 25
+            text = words if len(words) <= most else words[: most - 1] + "…"
+            figure.add_annotation(text=text, y=-0.04, yanchor="top", font={"size": 11}, **where)
             if r == 1 and c - 2 < len(titles):
                 figure.add_annotation(text=titles[c - 2], y=1.03, yanchor="bottom", font={"size": 13}, **where)
             figure.update_xaxes(visible=False, row=r, col=c)
             figure.update_yaxes(visible=False, row=r, col=c)
         figure.update_yaxes(title_text="acc. (m/s²)", row=r, col=1)
-    styled(figure, title, height=height or 120 + 190 * len(rows), legend={"y": 1.06})
-    return figure.update_xaxes(title_text="time (s)", row=len(rows), col=1)
+    styled(
+        figure,
+        title,
+        height=height or 140 + 165 * len(rows),
+        legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
+    )
+    figure.update_layout(margin={"t": 84 if titles else 56, "b": 64})
+    return figure.update_xaxes(title_text="time (s)", title_standoff=4, row=len(rows), col=1)
+
+
+def timeline_figure(
+    found: pd.DataFrame, taught: Mapping[str, Sequence[tuple[float, float]]], *, title: str = "", height: int = 320
+) -> go.Figure:
+    """What a classifier calls every window of a recording, and the seconds that it was taught on.
+
+    Args:
+        found: columns start_s, end_s, label, probability (`primus_embed.LabelClassifier.predict`).
+        taught: label -> spans in seconds.
+    """
+    names, figure = list(taught), go.Figure()
+    for name, spans in taught.items():
+        for k, (low, high) in enumerate(spans):
+            line = {"color": rgba(CYCLE[0], 0.45), "width": 18}
+            shown = {"name": "labelled by hand", "legendgroup": "hand", "showlegend": name == names[0] and not k}
+            figure.add_trace(
+                go.Scatter(x=[low, high], y=[name] * 2, mode="lines", line=line, hoverinfo="skip", **shown)
+            )
+    bar = {"title": {"text": "its probability", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    marker = {"color": found.probability, "colorscale": "Cividis", "cmin": 0, "cmax": 1, "size": 8, "colorbar": bar}
+    x = (found.start_s + found.end_s) / 2
+    figure.add_trace(go.Scatter(x=x, y=found.label, mode="markers", marker=marker, name="what the classifier says"))
+    styled(figure, title, "time (s)", height=height)
+    return figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
 
 
 def singular_figure(

@@ -61,6 +61,7 @@ def switch_panel(batch: SwitchBatch) -> Panel:
     presets = {"paper": start, "as released": AS_RELEASED}
     presets |= {f"paper, but {n}: {getattr(AS_RELEASED, n)}": replace(start, **{n: getattr(AS_RELEASED, n)})
                 for n in CHOICES}  # fmt: skip
+    presets["paper, two batches later"] = replace(start, batches=2)
     return Panel(view, start, controls, presets)
 
 
@@ -87,8 +88,8 @@ def switch_figure(batch: SwitchBatch, state: SwitchState) -> go.Figure:
     one, two = batch.views[state.scaling, state.order]
     first = "first view: as it is" if state.views == "one" else "first view"
     figure = make_subplots(
-        2, 3, subplot_titles=[first, "second view", "cosine of the views", "", "", "nearest neighbour in the queue"],
-        column_widths=[0.34, 0.34, 0.32], horizontal_spacing=0.07, vertical_spacing=0.16,
+        2, 3, subplot_titles=[first, "second view", "cosine of view 1 (down), 2", "", "", "nearest neighbour's cosine"],
+        column_widths=[0.35, 0.35, 0.3], horizontal_spacing=0.06, vertical_spacing=0.17,
     )  # fmt: skip
     raw = batch.imu[state.window]
     shown = (raw if state.views == "one" else one[state.window], two[state.window])
@@ -100,31 +101,31 @@ def switch_figure(batch: SwitchBatch, state: SwitchState) -> go.Figure:
     twins = batch.equal & ~np.eye(len(cosine), dtype=bool)
     if state.equal == "masked":
         cosine = np.where(twins, np.nan, cosine)
-    bar = {"len": 0.45, "y": 0.8, "thickness": 10, "outlinewidth": 0}
+    bar = {"len": 0.45, "y": 0.79, "thickness": 10, "outlinewidth": 0}
     figure.add_trace(go.Heatmap(z=cosine, colorscale="Cividis", zmin=-1, zmax=1, colorbar=bar), row=1, col=3)
     found = switch_neighbours(batch, state)
-    empty = 0
-    if found is not None:
-        at, empty = np.arange(len(cosine)), int(found[1].sum())
-        for name, rows, symbol, colour in (("a row with a frame", ~found[1], "circle", FOUND),
-                                           ("an empty row", found[1], "x", TRUTH)):  # fmt: skip
-            marker = {"color": colour, "symbol": symbol, "size": 7}
-            figure.add_trace(
-                go.Scatter(x=at[rows], y=found[0][rows], mode="markers", marker=marker, name=name), row=2, col=3
-            )
+    score, hollow = found or (np.zeros(0), np.zeros(0, bool))
+    at, empty = np.arange(len(score)), int(hollow.sum())
+    kinds = (("neighbour: a stored frame", ~hollow, "circle", FOUND), ("an empty row", hollow, "x", TRUTH))
+    for name, rows, symbol, colour in kinds:
+        marker = {"color": colour, "symbol": symbol, "size": 7}
+        dots = go.Scatter(x=at[rows], y=score[rows], mode="markers", marker=marker, name=name, showlegend=True)
+        figure.add_trace(dots, row=2, col=3)
+    if found is None:
+        where = {"x": len(cosine) / 2, "y": 0.5, "xref": "x6", "yref": "y6", "showarrow": False}
+        figure.add_annotation(text="nothing stored yet", **where)
     told = "no neighbours yet, L_NN waits" if found is None else f"{empty} of {len(cosine)} neighbours are empty rows"
     negatives = 0 if state.equal == "masked" else int(twins.sum())
     title = f"L_SS {switch_loss(batch, state):.2f} nats; {negatives} negatives hold the window itself; {told}"
-    styled(figure, title, height=560, legend={"y": -0.2, "yanchor": "top"})
-    figure.update_annotations(font={"size": 13, "color": INK})
+    styled(figure, title, height=580, legend={"yref": "container", "y": 0.01, "yanchor": "bottom"})
+    figure.update_annotations(font_size=13)
     for column in (1, 2):
         figure.update_yaxes(title_text="m/s²" if column == 1 else None, row=1, col=column)
         figure.update_yaxes(title_text="rad/s" if column == 1 else None, row=2, col=column)
         figure.update_xaxes(title_text="time (s)", row=2, col=column)
-    figure.update_xaxes(title_text="window of the second view", row=1, col=3)
-    figure.update_yaxes(title_text="window of the first", autorange="reversed", row=1, col=3)
+    figure.update_yaxes(autorange="reversed", row=1, col=3)
     figure.update_xaxes(title_text="window of the batch", range=[-1, len(cosine)], row=2, col=3)
-    return figure.update_yaxes(title_text="cosine", range=[-0.1, 1.08], row=2, col=3)
+    return figure.update_yaxes(range=[-0.1, 1.08], row=2, col=3)
 
 
 @dataclass(frozen=True)
@@ -209,11 +210,11 @@ def _crosshair(figure: go.Figure, one: pd.DataFrame, found: Reach, shots: int, z
     value = float(one[one.shots == shots]["mean"].iloc[0])
     here = shots or zero
     there = here if found.how == "never" else found.shots
-    marker = {"size": [15, 13], "symbol": ["circle-open", "x-thin"], "line": {"width": 2, "color": TRUTH}}
+    marker = {"size": [16, 13], "symbol": ["circle-open", "x-thin"], "line": {"width": 2.5, "color": INK}, "color": INK}
     figure.add_trace(
         go.Scatter(
             x=[here, there], y=[value, value], mode="lines+markers", marker=marker, showlegend=False,
-            line={"color": TRUTH, "dash": "dot", "width": 2}, hoverinfo="skip", name="the same value",
+            line={"color": INK, "dash": "dashdot", "width": 2.5}, hoverinfo="skip", name="the same value",
         )
     )  # fmt: skip
 
