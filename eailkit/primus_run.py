@@ -24,9 +24,10 @@ from eailkit.encoders.vision_language import VisionLanguage
 from eailkit.errors import ConfigError
 from eailkit.fewshot import Scores, Task, evaluate, run
 from eailkit.primus import METHODS, Primus, PrimusConfig, pretrain
+from eailkit.primus_sizes import SIZES, PrimusSize
 from eailkit.probe import fit_probe
 from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
-from eailkit.training import History, TrainConfig
+from eailkit.training import History
 from eailkit.triplets import Triplets, build, clean, concatenate, unlabelled
 
 PROMPTS = {  # a sentence for each class, as an annotator would say it
@@ -42,50 +43,6 @@ OURS = {"encoder": "motion_gru", "recipe": "worn", "neighbour_s": 10.0}  # chose
 ALIGNED = (1.0, 0.5, 0.25, 0.1)  # Fig. 6
 HANDCRAFTED = "handcrafted"
 MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
-
-
-@dataclass(frozen=True)
-class PrimusSize:
-    """How much of everything.
-
-    Attributes:
-        participants, minutes: of the scenarios; kitchen_takes: of the kitchens' training takes (0: all).
-        held_participants, held_minutes: of the scenarios that no pretraining sees.
-        batch, train: of pretraining; embed_dim: of the paper's encoder (512 in the paper).
-        shots, seeds: of the few-shot curves; ablation_shots: of methods that only Figs. 5 and 6 have;
-            scratch_*: of nets trained anew at every point, which cost more.
-    """
-
-    participants: int
-    minutes: float
-    kitchen_takes: int
-    held_participants: int
-    held_minutes: float
-    batch: int
-    train: TrainConfig
-    embed_dim: int
-    shots: tuple[int, ...]
-    seeds: int
-    scratch_shots: tuple[int, ...]
-    scratch_seeds: int
-    scratch_steps: int
-    ablation_shots: tuple[int, ...]
-
-
-_TRAIN = TrainConfig(steps=300, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
-SIZES = {
-    "smoke": PrimusSize(
-        4, 0.6, 2, 5, 0.6, 32, replace(_TRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3, (1, 2)
-    ),
-    "quick": PrimusSize(6, 1.0, 8, 5, 0.7, 64, replace(_TRAIN, steps=120), 128, (1, 5, 20), 2, (5,), 1, 60, (5,)),
-    "bench": PrimusSize(
-        12, 3.0, 0, 10, 2.0, 128, _TRAIN, 512, (1, 2, 5, 10, 20, 50, 100, 200, 500), 5, (1, 5, 20, 100), 1, 150,
-        (1, 5, 20, 100),
-    ),
-}  # fmt: skip
-SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 windows a class upwards count most there
-    SIZES["bench"], batch=64, train=replace(_TRAIN, steps=40_000, learning_rate=2e-4), participants=60
-)
 
 
 @dataclass(frozen=True)

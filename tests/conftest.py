@@ -38,6 +38,14 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory):
+    """The smallest PRIMUS experiment, without kitchens and real recordings; what a test makes of it the next finds."""
+    from eailkit.primus_run import PrimusRun
+
+    return PrimusRun(tmp_path_factory.mktemp("primus") / "run", "smoke", progress=False, workers=1)
+
+
+@pytest.fixture(scope="session")
 def fixture_notebooks() -> Path:
     """Notebooks made to go right and wrong in known ways."""
     return REPOSITORY / "tests" / "notebooks_fixtures"

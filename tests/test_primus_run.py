@@ -18,12 +18,11 @@ from eailkit.scenarios import HELD_OUT, PRETRAINING
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
-    """A run of the smallest size without kitchens and real recordings, with Figure 4 of the paper's encoder."""
-    folder = tmp_path_factory.mktemp("primus")
-    run = PrimusRun(folder / "run", "smoke", progress=False, workers=1)
-    table = reproduce("primus-fig4", run, encoders=("paper",), results_dir=folder / "results", commit="test")
-    return run, table, folder / "results"
+def made(smoke_run: PrimusRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
+    """The smallest run with Figure 4 of the paper's encoder, its table and the ledger's folder."""
+    results = tmp_path_factory.mktemp("ledger")
+    table = reproduce("primus-fig4", smoke_run, encoders=("paper",), results_dir=results, commit="test")
+    return smoke_run, table, results
 
 
 def test_a_figure_becomes_a_table_of_the_ledger(made):

@@ -62,6 +62,7 @@ FLOORS = [
         "sequence_data",
         "primus",
         "primus_run",
+        "primus_sizes",
         "primus_batches",
         "primus_figures",
         "primus_claims",
