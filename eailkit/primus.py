@@ -264,12 +264,16 @@ def _check(triplets: Triplets, config: PrimusConfig, batch: int) -> None:
             )
 
 
-def save(model: Primus, path: str | Path, **card) -> Path:
-    """Write encoder and heads as safetensors with configuration and card in the metadata; the queue stays behind."""
+def save(model: Primus, path: str | Path, *, half: bool = False, **card) -> Path:
+    """Write encoder and heads as safetensors with configuration and card in the metadata; the queue stays behind.
+
+    Args:
+        half: in float16, for what ships; reading widens.
+    """
     config = model.config.to_dict()
     feature_dim = model.encoder.multimodal_head.out_features
     about = {"config": json.dumps(config), "feature_dim": str(feature_dim), "card": json.dumps(card)}
-    return save_weights(model.encoder, path, metadata=about)
+    return save_weights(model.encoder, path, metadata=about, half=half)
 
 
 def load(path: str | Path) -> tuple[Primus, dict]:

@@ -1,7 +1,7 @@
 """Few-shot curves as one table, from scores or from the ledger, and how many labels a curve needs for a value.
 
 A row is a point: test, method, head, shots (windows a class, 0 for zero-shot), metric, mean, low, high (percent).
-Pictures of it are `plots.primus`, the explorer is `widgets.primus`.
+Pictures of it are `plots.fewshot`, the explorer is `widgets.primus`.
 """
 
 from __future__ import annotations

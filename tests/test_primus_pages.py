@@ -1,7 +1,7 @@
 """What PRIMUS's pages show, on curves and batches with known answers."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from eailkit import ledger, plots, widgets
 from eailkit.errors import ConfigError
 from eailkit.fewshot_scores import Scores
 from eailkit.ledger import LedgerRow
-from eailkit.plots.primus import aligned_share, base, effective_rank, look, spread_of
+from eailkit.plots.fewshot import aligned_share, base, look
+from eailkit.plots.primus import effective_rank, spread_of
 from eailkit.primus import Primus, PrimusConfig
-from eailkit.primus_course import SwitchBatch, switch_batch
-from eailkit.primus_curves import COLUMNS, curve, fewer_labels, from_scores, panels, reach, recorded
+from eailkit.primus_course import SwitchBatch, course_run, found_itself, same_task, switch_batch
+from eailkit.primus_curves import COLUMNS, beside_each_other, curve, fewer_labels, from_scores, panels, reach, recorded
 from eailkit.primus_figures import FIG4, FIG5, UNTRAINED
 from eailkit.primus_losses import nearest
 from eailkit.primus_run import HANDCRAFTED
@@ -250,3 +251,50 @@ def test_the_checks_of_the_exercises_know_right_from_wrong():
     assert widgets.check_fewer(lambda s, v, w: reach(s, v, w).shots).startswith("right")
     assert widgets.check_fewer(lambda s, v, w: np.interp(w, v, s)).startswith("not yet: 30 %")
     assert "guess" in widgets.check_fewer(lambda s, v, w: np.exp(np.interp(w, v, np.log(s))))
+
+
+def test_a_queue_longer_than_the_data_finds_the_window_itself():
+    triplets = _triplets(40)
+    short, long = (found_itself(triplets, size, batch=8, steps=40)[0] for size in (4, 400))
+    assert short < 0.3 and long > 0.7
+    assert found_itself(triplets, 400, batch=8, steps=40)[1] >= long
+
+
+def test_meaning_is_asked_of_other_takes():
+    triplets = replace(
+        _triplets(40), take=np.repeat(["a", "b", "c", "d"], 10), task=np.repeat(["x", "y", "x", "y"], 10)
+    )
+    by_task = np.eye(2)[(triplets.task == "y").astype(int)]
+    by_take = (
+        np.eye(4)[np.unique(triplets.take, return_inverse=True)[1]]
+        + 0.1 * np.roll(np.eye(4), 1, 1)[np.unique(triplets.take, return_inverse=True)[1]]
+    )
+    assert same_task(by_task, triplets) == 1.0
+    assert same_task(by_take, triplets) < 1.0
+
+
+def test_a_course_folder_says_what_it_lacks(tmp_path):
+    said = []
+    run = course_run(tmp_path, "smoke", real="", say=said.append)
+    assert run.kitchens is None and run.real is None and len(said) == 2 and "kitchens" in said[0]
+    said.clear()
+    course_run(tmp_path, "smoke", say=said.append)
+    assert len(said) == 1, "nobody asked for real recordings"
+
+
+def test_verdicts_of_both_encoders_stand_side_by_side():
+    rows = [
+        {"claim": c, "encoder": e, "test": "same domain", "what": "A better than B", "verdict": "holds", "shots": "all",
+         "points": "+1.0 [+0.5, +1.5]"}
+        for c, e in (("a", "ours"), ("a", "paper"), ("d", "paper"))
+    ]  # fmt: skip
+    found = beside_each_other(pd.DataFrame(rows))
+    assert list(found.columns) == ["encoder: ours", "encoder: paper"] and len(found) == 2
+    assert found.iloc[1].tolist() == ["–", "holds, +1.0 [+0.5, +1.5]"]
+    assert len(beside_each_other(pd.DataFrame(rows), "d")) == 1 and not len(beside_each_other(pd.DataFrame()))
+
+
+def test_the_timeline_shows_what_was_taught_and_what_is_said():
+    found = pd.DataFrame({"start_s": [0.0, 5.0], "end_s": [5.0, 10.0], "label": ["a", "b"], "probability": [0.9, 0.6]})
+    figure = plots.timeline_figure(found, {"a": [(0, 4)], "b": [(6, 9)]})
+    assert list(figure.data[-1].x) == [2.5, 7.5] and len(figure.data) == 3

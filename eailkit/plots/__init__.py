@@ -1,19 +1,12 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
-`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `primus` few-shot curves and
-what PRIMUS trains on, `theme` how they look.
+`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `primus` what PRIMUS
+trains on, `fewshot` what it's worth, `theme` how they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
-from eailkit.plots.primus import (
-    aligned_figure,
-    augment_figure,
-    fewshot_figure,
-    losses_figure,
-    moments_figure,
-    singular_figure,
-    timeline_figure,
-)
+from eailkit.plots.fewshot import aligned_figure, fewshot_figure, timeline_figure
+from eailkit.plots.primus import augment_figure, losses_figure, moments_figure, singular_figure
 from eailkit.plots.rooms import (
     cell_figure,
     cloud_figure,

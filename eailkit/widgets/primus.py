@@ -12,7 +12,8 @@ import torch
 from plotly.subplots import make_subplots
 
 from eailkit.errors import ConfigError
-from eailkit.plots.primus import fewshot_figure, window_traces, zero_at
+from eailkit.plots.fewshot import fewshot_figure, zero_at
+from eailkit.plots.primus import window_traces
 from eailkit.plots.theme import FOUND, INK, TRUTH, styled
 from eailkit.primus_course import SwitchBatch
 from eailkit.primus_curves import HEADS, Reach, curve, fewer_labels, reach
