@@ -153,7 +153,7 @@ def _open(path: str | Path) -> ImuStream:
             )
     if _looks_like_degrees(stream):
         raise RecordingError(
-            f"{stream.source}: found a gyroscope that turns about 57 times as fast as gravity does in the accelerometer; "
+            f"{stream.source}: found a gyroscope that turns about 57 times as fast as gravity does; "
             "expected rad/s; it looks like deg/s: multiply by pi/180."
         )
     return stream
