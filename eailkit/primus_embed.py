@@ -20,6 +20,7 @@ from eailkit.datasets import open_recording
 from eailkit.encoders.fast_inference import fast
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.files import DATA_SAMPLES, check_writable, write_beside
+from eailkit.preprocess import resample
 from eailkit.primus import Primus, load
 from eailkit.probe import Probe, fit_probe
 from eailkit.recording import ImuStream
@@ -150,7 +151,29 @@ def _open(path: str | Path) -> ImuStream:
                 f"{stream.rate_hz:.4g} Hz; expected {0.8 * RATE_HZ:g} or more; log the {name} faster, as repeated "
                 "values hold no motion."
             )
+    if _looks_like_degrees(stream):
+        raise RecordingError(
+            f"{stream.source}: found a gyroscope that turns about 57 times as fast as gravity does; "
+            "expected rad/s; it looks like deg/s: multiply by pi/180."
+        )
     return stream
+
+
+def _looks_like_degrees(stream: ImuStream) -> bool:
+    """Whether a calm wearer's gyroscope can only be in deg/s; `ImuStream.validate` finds the lively ones.
+
+    Seen from the sensor, gravity's direction u turns by du/dt = u x omega. The least-squares factor between the two
+    sides, over half-second means, is near 1 in rad/s and 1/57 in deg/s.
+    """
+    even, k = resample(stream, RATE_HZ), int(RATE_HZ / 2)
+    if len(even) < LENGTH_S * RATE_HZ or np.linalg.norm(even.acc_mps2, axis=1).std() > 2.0:
+        return False  # running shakes the accelerometer too much to show gravity
+    total = lambda v: np.cumsum(np.concatenate([np.zeros((1, 3)), v]), axis=0)  # noqa: E731
+    acc, gyro = ((total(v)[k:] - total(v)[:-k]) / k for v in (even.acc_mps2, even.gyro_radps))
+    up = acc / np.linalg.norm(acc, axis=1, keepdims=True)
+    turns, said = np.gradient(up, 1 / RATE_HZ, axis=0), np.cross(up, gyro - np.median(gyro, axis=0))
+    lively = np.percentile(np.linalg.norm(even.gyro_radps, axis=1), 90) > 1.0
+    return bool(lively and abs((turns * said).sum()) < 0.06 * (said**2).sum())
 
 
 def _encode(model: Primus, at: str):

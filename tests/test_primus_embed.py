@@ -153,6 +153,18 @@ def test_a_wrong_recording_is_one_clear_sentence(weights, tmp_path, fault):
     assert said in str(error.value) and "mine.csv" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_calm_wearer_whose_gyroscope_is_in_degrees_is_noticed(weights, tmp_path):
+    t, rng = np.arange(3000) / 100, np.random.default_rng(0)
+    pitch, rate = 0.08 * np.sin(1.5 * t), 0.12 * np.cos(1.5 * t)  # 7 deg/s at most: no threshold would see it
+    frame = samples(30.0).assign(acc_x=-9.81 * np.sin(pitch), acc_y=0.1, acc_z=9.81 * np.cos(pitch))
+    frame += rng.normal(0, 0.02, frame.shape) * (frame.columns != "t_s")
+    turning = {f"gyro_{a}": v + rng.normal(0, 0.005, 3000) for a, v in zip("xyz", (0 * t, rate, 0 * t), strict=True)}
+    embed_file(written(frame.assign(**turning), tmp_path / "rad.csv"), weights["stacked_rnn"])
+    degrees = {k: np.rad2deg(v) for k, v in turning.items()}
+    with pytest.raises(RecordingError, match=r"deg\.csv.*multiply by pi/180"):
+        embed_file(written(frame.assign(**degrees), tmp_path / "deg.csv"), weights["stacked_rnn"])
+
+
 def test_wrong_options_and_weights_are_said_before_work(weights, tmp_path):
     path = written(samples(12.0), tmp_path / "walk.csv")
     with pytest.raises(ConfigError, match="at='top'"):
