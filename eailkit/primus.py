@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from eailkit.activity_windows import LENGTH_S, RATE_HZ
 from eailkit.augment import TASKS
 from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
@@ -55,6 +56,9 @@ class PrimusConfig:
         key: by what neighbours are found: "video" (the paper), "text", or "imu" (shown to collapse).
         count_valid: False lets rows that nothing was written to be neighbours, as the release does.
         mask_equal: windows with the same samples are no negatives; the release has 21 % of duplicates and no mask.
+        apart_s: a stored window that begins less than this after or before is no neighbour, since it holds the same
+            samples. The paper doesn't say; its queue is a small part of its data, so that a window rarely meets itself,
+            while 8192 rows are nearly all of ours. The release has 0.
         neighbour_s: the second view is of another window of the same take, at most this many seconds away; 0, as in the
             paper, of the same window. Windows that near are no negatives then.
         multitask: names of MultitaskSSL's tasks.
@@ -70,6 +74,7 @@ class PrimusConfig:
     key: str = "video"
     count_valid: bool = True
     mask_equal: bool = True
+    apart_s: float = LENGTH_S
     neighbour_s: float = 0.0
     multitask: tuple[str, ...] = tuple(TASKS)
 
@@ -95,7 +100,11 @@ def _method(*terms: str, **changes) -> PrimusConfig:
 METHODS: dict[str, PrimusConfig] = {
     "PRIMUS": PrimusConfig(),
     "PRIMUS, as released": PrimusConfig(
-        recipe="as_released", weights=PrimusWeights(0.5, 0.5, 0.5), count_valid=False, mask_equal=False
+        recipe="as_released",
+        weights=PrimusWeights(0.5, 0.5, 0.5),
+        count_valid=False,
+        mask_equal=False,
+        apart_s=0.0,
     ),
     "SimCLR": _method("simclr"),
     "MultitaskSSL": _method("multitask"),
@@ -171,18 +180,20 @@ class Primus(nn.Module):
 
     def _neighbours(self, hidden: Tensor, batch: dict) -> Tensor:
         """L_NN, Eq. 3 and 4: read the queue, then write this batch into it (in training only)."""
-        both = (
-            batch["has_video"] & batch["has_text"] if self.config.key != "imu" else torch.ones_like(batch["has_text"])
-        )
+        config, queue = self.config, self.queue
+        whole = batch["has_video"] & batch["has_text"] | (config.key == "imu")
         imu_s, imu_m = self.encoder.ssl(hidden), self.encoder.multimodal(hidden)
         stored = {"imu": imu_s, "video": batch["video"], "text": batch["text"]}
-        key, rows = stored[self.config.key][both], {n: stored[n][both] for n in self.queue.names}
+        near = queue.near(batch["origin"], round(config.apart_s * RATE_HZ))
+        free = ~near & queue.valid if config.count_valid else ~near
+        asks = whole & free.any(dim=1)
         total = (imu_s.sum() + imu_m.sum()) * 0.0
-        if len(key) and (len(self.queue) or not self.config.count_valid):
-            found = self.queue.neighbours(key.detach().float(), by=self.config.key, count_valid=self.config.count_valid)
-            total = total + nn_loss(imu_s[both], imu_m[both], found, self.tau_s(), self.tau_m())
-        if self.training and len(key):
-            self.queue.add(**rows)
+        if asks.any():
+            key = stored[config.key][asks].detach().float()
+            found = queue.neighbours(key, config.key, count_valid=config.count_valid, excluded=near[asks])
+            total = total + nn_loss(imu_s[asks], imu_m[asks], found, self.tau_s(), self.tau_m())
+        if self.training and whole.any():
+            queue.add(origin=batch["origin"][whole], **{name: stored[name][whole] for name in queue.names})
         return total
 
     def _multitask(self, batch: dict) -> dict[str, Tensor]:

@@ -64,6 +64,7 @@ class Batches:
             batch[name] = torch.from_numpy(getattr(self.data, name)[rows])
         origin = torch.from_numpy(self.origin[rows])
         reach = int(self.config.neighbour_s * RATE_HZ)
+        batch["origin"] = origin
         batch["equal"] = (origin[:, None] - origin[None]).abs() <= reach
         return batch
 

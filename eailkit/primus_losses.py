@@ -69,7 +69,10 @@ def i2t_loss(imu, text, scale, *, equal=None, has_text=None) -> Float[Tensor, ""
 
 
 def nearest(
-    key: Float[Tensor, "n d"], queue: Float[Tensor, "q d"], valid: Bool[Tensor, " q"] | None = None
+    key: Float[Tensor, "n d"],
+    queue: Float[Tensor, "q d"],
+    valid: Bool[Tensor, " q"] | None = None,
+    excluded: Bool[Tensor, "n q"] | None = None,
 ) -> Int[Tensor, " n"]:
     """Eq. 3: j(i) = argmax_j <v_i, v^Q_j> over the valid rows of the queue.
 
@@ -84,6 +87,8 @@ def nearest(
     cosine = F.normalize(key, dim=-1) @ F.normalize(queue, dim=-1).T
     if valid is not None:
         cosine = cosine.masked_fill(~valid, float("-inf"))
+    if excluded is not None:
+        cosine = cosine.masked_fill(excluded, float("-inf"))
     return cosine.argmax(dim=1)
 
 
@@ -130,6 +135,9 @@ def primus_loss(terms: dict[str, Float[Tensor, ""]], weights: PrimusWeights | No
     return dict(terms) | {"total": total}
 
 
+NOWHERE = -(2**62)  # origin of a row that nothing was written to
+
+
 class FeatureQueue(nn.Module):
     """First in, first out: features of earlier batches, detached, a row an example (PRIMUS section 3.2: 8192 rows).
 
@@ -146,6 +154,7 @@ class FeatureQueue(nn.Module):
         self.names, self.size = tuple(widths), size
         for name, width in widths.items():
             self.register_buffer(f"rows_{name}", torch.zeros(size, width))
+        self.register_buffer("origin", torch.full((size,), NOWHERE))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def __len__(self) -> int:
@@ -157,8 +166,11 @@ class FeatureQueue(nn.Module):
         return torch.arange(self.size, device=self.count.device) < self.count
 
     @torch.no_grad()
-    def add(self, **features: Float[Tensor, "n _"]) -> None:
+    def add(self, *, origin: Int[Tensor, " n"] | None = None, **features: Float[Tensor, "n _"]) -> None:
         """Write one batch over the oldest rows.
+
+        Args:
+            origin: where each row's window comes from, one number a sample of the recordings.
 
         Raises:
             ValueError: another set of features than the queue was made for, or of unequal lengths.
@@ -172,15 +184,26 @@ class FeatureQueue(nn.Module):
         at = (self.count + torch.arange(n, device=self.count.device))[-self.size :] % self.size
         for name, value in features.items():
             getattr(self, f"rows_{name}")[at] = value.detach()[-self.size :].to(self.count.device).float()
+        self.origin[at] = NOWHERE if origin is None else origin[-self.size :].to(self.count.device)
         self.count += n
 
+    def near(self, origin: Int[Tensor, " n"], apart: int) -> Bool[Tensor, "n size"]:
+        """Rows whose windows begin fewer than `apart` samples from these: they hold some of the same samples."""
+        return (origin[:, None].to(self.count.device) - self.origin[None]).abs() < apart
+
     def neighbours(
-        self, key: Float[Tensor, "n d"], by: str = "video", *, count_valid: bool = True
+        self,
+        key: Float[Tensor, "n d"],
+        by: str = "video",
+        *,
+        count_valid: bool = True,
+        excluded: Bool[Tensor, "n size"] | None = None,
     ) -> dict[str, Tensor]:
         """The stored rows nearest to each key (Eq. 3), by video in the paper: every kind of feature, and "index".
 
         Args:
             count_valid: False takes rows that nothing was written to for entries, as the release does.
+            excluded: rows that are no neighbours of a key, such as its own window of an earlier step (`near`).
         """
-        index = nearest(key, getattr(self, f"rows_{by}"), self.valid if count_valid else None)
+        index = nearest(key, getattr(self, f"rows_{by}"), self.valid if count_valid else None, excluded)
         return {name: getattr(self, f"rows_{name}")[index] for name in self.names} | {"index": index}

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from eailkit import primus
 from eailkit.errors import CheckpointError, ConfigError
 from eailkit.primus import METHODS, Batches, Primus, PrimusConfig, pretrain
+from eailkit.primus_losses import FeatureQueue
 from eailkit.training import TrainConfig, fit
 from eailkit.triplets import Triplets, concatenate, unlabelled
 
@@ -44,7 +45,8 @@ def batch_of(data: Triplets, config: PrimusConfig, size: int = 32, seed: int = 0
 @pytest.mark.parametrize("encoder", SMALL)
 def test_the_full_objective_learns_a_batch_by_heart(encoder):
     data = some()
-    model, history = pretrain(data, small(encoder=encoder), steps(100), batch=32, progress=False)
+    config = replace(small(encoder=encoder), apart_s=0.0)  # else neighbours ask for another window's frame
+    model, history = pretrain(data, config, steps(100), batch=32, progress=False)
     chance = 4 * np.log(32)  # two modalities, both directions
     assert history.column("mm")[0] > chance - 1 and history.column("mm")[-1] < 0.2 * chance
     assert history.column("nn")[0] == 0 and (history.column("nn")[1:] > 0).all()  # the queue was empty once
@@ -68,6 +70,19 @@ def test_every_method_steps_with_finite_loss_and_gradients(method, encoder):
     assert all(torch.isfinite(g).all() for g in reached) and sum(float(g.abs().sum()) for g in reached) > 0
     names = {"multitask", "simclr"} & set(config.terms)
     assert set(loss) == ({"total"} if names else {*config.terms, "total"})
+
+
+def test_a_window_is_no_neighbour_of_itself_nor_of_what_it_overlaps():
+    queue = FeatureQueue({"video": 4}, 8)
+    video = torch.eye(4)
+    origin = torch.tensor([0, 100, 400, 10_000_000])  # samples at 50 Hz; 5 s are 250
+    queue.add(video=video, origin=origin)
+    near = queue.near(origin, 250)
+    expected = (origin[:, None] - origin[None]).abs() < 250
+    assert torch.equal(near[:, :4], expected) and not near[:, 4:].any()
+    found = queue.neighbours(video, excluded=near)["index"]
+    assert not expected[torch.arange(4), found].any() and (found < 4).all()
+    assert torch.equal(queue.neighbours(video)["index"], torch.arange(4)), "without it every window finds itself"
 
 
 def test_the_queue_is_written_in_training_alone():
