@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from eailkit.augment import two_views
 from eailkit.encoders.fast_inference import fast
+from eailkit.encoders.motion_gru import MotionGRU
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.primus_losses import FeatureQueue, Temperature, i2t_loss, i2v_loss, nearest, nn_loss, primus_loss, ss_loss
@@ -41,6 +42,7 @@ def record(results: str | Path = "results", *, released: int = 3, repeats: int =
     """
     torch.set_num_threads(1)
     rows = [_inference(scan, batch, repeats) for scan in ("channels", "time") for batch in (1, 256)]
+    rows += [_encoders(batch, repeats) for batch in (1, 256)]
     for recipe in ("paper", "as_released"):
         rows += [_training_against_off(recipe, repeats)]
         rows += [_training_against_released(recipe, released, precision) for precision in PRECISIONS]
@@ -216,3 +218,41 @@ def _inference(scan: str, batch: int, repeats: int) -> LedgerRow:
     id = f"StackedRNN over {scan}, inference at batch {batch}, one thread"
     question = "How many windows a second does the encoder embed, and how many the plain torch module?"
     return _row(id, question, config, values, began)
+
+
+def _encoders(batch: int, repeats: int) -> LedgerRow:
+    """Our encoder beside the paper's, both as plain torch modules; a training step where the batch is large."""
+    began = time.perf_counter()
+    torch.manual_seed(0)
+    theirs, ours, imu = StackedRNN(), MotionGRU(), torch.randn(batch, 6, WINDOW)
+
+    def infer(model: nn.Module) -> Callable[[], Tensor]:
+        def call() -> Tensor:
+            with torch.inference_mode():
+                return model.multimodal(model(imu))
+
+        return call
+
+    def train(model: nn.Module) -> Callable[[], None]:
+        def call() -> None:
+            model.zero_grad()
+            model.train().multimodal(model(imu)).square().mean().backward()
+            model.eval()
+
+        return call
+
+    burst = 20 if batch == 1 else 1
+    s = _alternating({"theirs": infer(theirs.eval()), "ours": infer(ours.eval())}, repeats, burst)
+    values = {"windows/s": batch / s["ours"], "windows/s of the Stacked RNN": batch / s["theirs"]}
+    values["times as fast"] = s["theirs"] / s["ours"]
+    if batch > 1:
+        step = _alternating({"theirs": train(theirs), "ours": train(ours)}, repeats)
+        values["times as fast in training"] = step["theirs"] / step["ours"]
+    sizes = {type(m).__name__: sum(p.numel() for p in m.parameters()) for m in (ours, theirs)}
+    met = bool(min(np.median(v) for k, v in values.items() if k.startswith("times")) >= 1)
+    config = {
+        "batch": batch, "samples": WINDOW, "repeats": repeats, "calls a repeat": burst, "parameters": sizes,
+        "goal": "at most as large, at least as fast", "goal met": met and sizes["MotionGRU"] <= sizes["StackedRNN"],
+    }  # fmt: skip
+    question = "Is our encoder at most as large and as fast as the paper's?"
+    return _row(f"MotionGRU beside StackedRNN at batch {batch}, one thread", question, config, values, began)

@@ -75,7 +75,35 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "results": _results(results),
         "gates": _gates(results),
         "knowable": card_parts(results)["knowable"],
+        "primus": _primus(results),
     }
+
+
+PRIMUS_LINES = (  # table, row of it, what README calls it
+    ("primus_fig4_bench", "PRIMUS, our encoder | encoder", "**PRIMUS's objective, our encoder**"),
+    ("primus_fig4_bench", "IMU2CLIP, our encoder | encoder", "IMU2CLIP's objective, our encoder"),
+    ("primus_fig4_bench", "SimCLR, our encoder | encoder", "SimCLR's objective, our encoder"),
+    ("primus_lines_bench", "random weights, our encoder | encoder", "random weights, our encoder"),
+    ("primus_lines_bench", "handcrafted | random", "handcrafted features, logistic regression"),
+    ("primus_lines_bench", "handcrafted | boosting", "handcrafted features, gradient boosting"),
+    ("primus_fig4_bench", "PRIMUS | random", "PRIMUS, the paper's encoder"),
+    ("primus_fig4_bench", "PRIMUS, as released | random", "PRIMUS as released"),
+)
+REAL = "real, other device"
+
+
+def _primus(results: Path) -> str:
+    shots = (1, 5, 20, 50, 200)
+    out = ["| macro-F1 (%) at windows a class | " + " | ".join(map(str, shots)) + " |", "|---|" + "---|" * len(shots)]
+    for table, line, name in PRIMUS_LINES:
+        rows = {row["id"]: row for row in read(table, results_dir=results)}
+        if f"{REAL} | {line}" not in rows:
+            continue
+        mean, spread = (rows[f"{REAL} | {line}"][part] for part in ("mean", "spread"))
+        keys = [f"macro_f1@{n}, %" for n in shots]
+        cells = [f"{mean[k]:.1f} ± {spread[k]:.1f}" if k in mean else "–" for k in keys]
+        out.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(out) if len(out) > 2 else "Not recorded yet."
 
 
 def _results(results: Path) -> str:
