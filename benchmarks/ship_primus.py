@@ -26,12 +26,12 @@ def main() -> None:
     commit = git_commit()
     run = PrimusRun(args.run, "bench", kitchens=args.kitchens)
     model = run.pretrained("PRIMUS", "ours")
-    history, train = run.histories["PRIMUS-ours-1"], run.size.train
+    train = run.size.train
     path = Path(args.out) / "model.safetensors"
     about = {
         "method": "PRIMUS (Eq. 5, all terms)", "encoder": "MotionGRU", "steps": train.steps, "batch": run.size.batch,
         "windows": len(run.triplets), "data_hash": run.triplets.data_hash, "towers": run.towers.name, "seed": run.seed,
-        "commit": commit, "device": history.device or device_name(), "minutes": round(history.minutes, 1),
+        "commit": commit, "device": device_name(),
     }  # fmt: skip
     primus.save(model, path, half=True, **about)
     parameters = sum(p.numel() for p in model.encoder.parameters())
