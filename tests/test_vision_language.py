@@ -441,7 +441,6 @@ def test_shipped_towers_tell_kitchens_places_apart(kind):
     assert a @ b > a @ c + 0.1
 
 
-@pytest.mark.skipif("scenes" not in shipped_kinds(), reason="weights aren't in data_samples")
 def test_the_scenes_towers_know_words_beside_the_kitchens():
     """Small enough to ship beside the others; sentences of different everyday activities don't collapse."""
     folder = tiny_towers.weights_dir("scenes")

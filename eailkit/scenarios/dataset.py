@@ -7,34 +7,26 @@ scenario. There are no clouds: no map is needed to recognise an activity.
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import os
-import shutil
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from eailkit.errors import ConfigError, DatasetError
+from eailkit.errors import ConfigError
 from eailkit.scenarios import PRETRAINING
 from eailkit.scenarios.scenes import build_scene, scene_of
 from eailkit.scenarios.take import ScenarioTake, check_scenario, scenario_hands, simulate_scenario
 from eailkit.scenarios.words import TellingConfig
 from eailkit.synthkitchen import writing
 from eailkit.synthkitchen.camera import CameraConfig, render_frames
-from eailkit.synthkitchen.folder import CARD, SIDECAR, check_dataset, is_finished, open_folder, write_errors
+from eailkit.synthkitchen.folder import CARD, check_dataset, is_finished, make_takes, open_folder, write_errors
 from eailkit.synthkitchen.indexes import write_indexes
 from eailkit.synthkitchen.person import draw_person
 from eailkit.synthkitchen.room import Room
 from eailkit.synthkitchen.sensor import ARIA_LEFT
 from eailkit.synthkitchen.splits import TakeJob
 from eailkit.synthkitchen.take import TRAJECTORY_HZ
-from eailkit.synthkitchen.version import Stamp, as_plain, code_digest, parameter_hash
+from eailkit.synthkitchen.version import Stamp, code_digest, parameter_hash
 
 SCENARIOS_VERSION = "1"
 _NO_PHYSICS = ("__init__", "dataset")
@@ -90,7 +82,7 @@ def synthesize_scenarios(
     }  # fmt: skip
     open_folder(out, card)
     left = [job for job in jobs if not is_finished(out, job, stamp)]
-    _run(left, out, stamp, workers or os.cpu_count() or 1, progress, len(jobs))
+    make_takes(_write_take, left, out, stamp, workers=workers, progress=progress, total=len(jobs))
     write_indexes(out, jobs, stamp)
     check_dataset(out, jobs)
     with write_errors(out):
@@ -153,31 +145,6 @@ def _splits(participants: int, test_share: float) -> list[str]:
     return ["train"] * (rest - val) + ["val"] * val + ["test"] * test
 
 
-def _run(jobs: list[TakeJob], out: Path, stamp: Stamp, workers: int, progress: bool, total: int) -> None:
-    workers = min(workers, len(jobs))
-    with tqdm(total=total, initial=total - len(jobs), desc="takes", unit="take", disable=not progress) as bar:
-        if workers <= 1:
-            for job in jobs:
-                _make_take(job, out, stamp)
-                bar.update()
-            return
-        quiet = (signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C this process stops the others, in order
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
-            futures = [pool.submit(_make_take, job, out, stamp) for job in jobs]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update()
-            except BrokenProcessPool:
-                raise DatasetError(
-                    f"{out}: a worker process ended early; expected enough memory, and in a script the call under "
-                    "`if __name__ == '__main__':`; run again (finished takes are kept), with workers=1 if it repeats."
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-
 def scenario_of(job: TakeJob) -> str:
     """The scenario that a job's name begins with."""
     return job.name.rsplit("_p", 1)[0].replace("_", " ")
@@ -186,25 +153,6 @@ def scenario_of(job: TakeJob) -> str:
 @functools.lru_cache(maxsize=16)
 def _scene(kind: str, seed: int) -> Room:
     return build_scene(kind, seed)
-
-
-def _make_take(job: TakeJob, out: Path, stamp: Stamp) -> None:
-    """Make one take; nothing of it is visible before it is whole, nor left where it fails."""
-    part, final = out / "takes" / f".part_{job.name}", out / "takes" / job.name
-    capture = out / "captures" / f"{job.name}_capture"
-    for stale in (part, final, capture):
-        shutil.rmtree(stale, ignore_errors=True)
-    try:
-        with write_errors(final):
-            (part / "trajectory").mkdir(parents=True)
-            capture.mkdir()
-            facts = _write_take(job, part, capture, stamp)
-            writing.write_json(part / SIDECAR, {**stamp.keys, "job": as_plain(asdict(job)), **facts})
-            os.replace(part, final)
-    except BaseException:
-        for half in (part, capture):
-            shutil.rmtree(half, ignore_errors=True)
-        raise
 
 
 def _write_take(job: TakeJob, folder: Path, capture: Path, stamp: Stamp) -> dict:

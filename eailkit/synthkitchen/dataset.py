@@ -7,23 +7,16 @@ the indexes (`takes.json`, annotations, splits) are gathered from finished takes
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import os
-import shutil
-import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from eailkit.errors import ConfigError, DatasetError
+from eailkit.errors import ConfigError
 from eailkit.synthkitchen import writing
 from eailkit.synthkitchen.actions import ACTION_NAMES, ACTIONS
 from eailkit.synthkitchen.camera import CameraConfig, render_frames
-from eailkit.synthkitchen.folder import CARD, SIDECAR, check_dataset, is_finished, open_folder, write_errors
+from eailkit.synthkitchen.folder import CARD, check_dataset, is_finished, make_takes, open_folder, write_errors
 from eailkit.synthkitchen.indexes import write_indexes
 from eailkit.synthkitchen.narration import NarrationConfig
 from eailkit.synthkitchen.paths import FloorPaths
@@ -91,38 +84,12 @@ def synthesize(
     }
     open_folder(out, card)
     left = [job for job in jobs if not is_finished(out, job, stamp)]
-    _run(left, out, stamp, workers or os.cpu_count() or 1, progress, len(jobs))
+    make_takes(_write_take, left, out, stamp, workers=workers, progress=progress, total=len(jobs))
     write_indexes(out, jobs, stamp)
     check_dataset(out, jobs)
     with write_errors(out):
         writing.write_json(out / CARD, {**card, "complete": True})
     return out
-
-
-def _run(jobs: list[TakeJob], out: Path, stamp: Stamp, workers: int, progress: bool, total: int) -> None:
-    workers = min(workers, len(jobs))
-    with tqdm(total=total, initial=total - len(jobs), desc="takes", unit="take", disable=not progress) as bar:
-        if workers <= 1:
-            for job in jobs:
-                make_take(job, out, stamp)
-                bar.update()
-            return
-        context = multiprocessing.get_context("spawn")
-        quiet = (signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C this process stops the others, in order
-        with ProcessPoolExecutor(workers, context, signal.signal, quiet) as pool:
-            futures = [pool.submit(make_take, job, out, stamp) for job in jobs]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update()
-            except BrokenProcessPool:
-                raise DatasetError(
-                    f"{out}: a worker process ended early; expected enough memory, and in a script the call under "
-                    "`if __name__ == '__main__':`; run again (finished takes are kept), with workers=1 if it repeats."
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
 
 
 @functools.lru_cache(maxsize=2)
@@ -131,27 +98,8 @@ def _room(seed: int, room_id: str) -> tuple[Room, FloorPaths]:
     return room, FloorPaths(room.free, room.free_origin_xy_m, room.free_pitch_m)
 
 
-def make_take(job: TakeJob, out: Path, stamp: Stamp) -> None:
-    """Make one take (or scan) of a dataset; nothing of it is visible before it is whole, nor left where it fails.
-
-    Raises:
-        DatasetError: the folder can't be written, or the disk is full.
-    """
-    part, final = out / "takes" / f".part_{job.name}", out / "takes" / job.name
-    capture = out / "captures" / f"{job.name}_capture"
-    for stale in (part, final, capture):
-        shutil.rmtree(stale, ignore_errors=True)
-    try:
-        with write_errors(final):
-            (part / "trajectory").mkdir(parents=True)
-            capture.mkdir()
-            facts = (_make_scan if job.split == "scan" else _make_recording)(job, part, capture, stamp)
-            writing.write_json(part / SIDECAR, {**stamp.keys, "job": as_plain(job), **facts})
-            os.replace(part, final)
-    except BaseException:
-        for half in (part, capture):
-            shutil.rmtree(half, ignore_errors=True)
-        raise
+def _write_take(job: TakeJob, folder: Path, capture: Path, stamp: Stamp) -> dict:
+    return (_make_scan if job.split == "scan" else _make_recording)(job, folder, capture, stamp)
 
 
 def _make_scan(job: TakeJob, folder: Path, capture: Path, stamp: Stamp) -> dict:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tqdm.auto import tqdm
 
 from eailkit.errors import DatasetError
 from eailkit.synthkitchen import writing
@@ -113,6 +121,70 @@ def is_finished(out: Path, job: TakeJob, stamp: Stamp) -> bool:
             f"{stamp.text}; expected one dataset, not a mix; delete that take and run the same command again."
         )
     return True
+
+
+WriteTake = Callable[[TakeJob, Path, Path, Stamp], dict[str, Any]]
+
+
+def make_takes(
+    write: WriteTake, jobs: list[TakeJob], out: Path, stamp: Stamp, *, workers: int | None, progress: bool, total: int
+) -> None:
+    """Make takes in parallel, each whole or not at all; what is finished stays when one fails or Ctrl-C comes.
+
+    Args:
+        write: a function of a module, called with (job, take's folder, capture's folder, stamp), returns the facts
+            that the take's sidecar keeps.
+        workers: processes; one a core where None, 1 works in this process.
+        total: takes of the whole dataset, for the bar.
+
+    Raises:
+        DatasetError: the folder can't be written, or a worker died.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    with tqdm(total=total, initial=total - len(jobs), desc="takes", unit="take", disable=not progress) as bar:
+        if workers <= 1:
+            for job in jobs:
+                make_take(write, job, out, stamp)
+                bar.update()
+            return
+        quiet = (signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C this process stops the others, in order
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
+            futures = [pool.submit(make_take, write, job, out, stamp) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    bar.update()
+            except BrokenProcessPool:
+                raise DatasetError(
+                    f"{out}: a worker process ended early; expected enough memory, and in a script the call under "
+                    "`if __name__ == '__main__':`; run again (finished takes are kept), with workers=1 if it repeats."
+                ) from None
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def make_take(write: WriteTake, job: TakeJob, out: Path, stamp: Stamp) -> None:
+    """Make one take (or scan) of a dataset; nothing of it is visible before it is whole, nor left where it fails.
+
+    Raises:
+        DatasetError: the folder can't be written, or the disk is full.
+    """
+    part, final = out / "takes" / f".part_{job.name}", out / "takes" / job.name
+    capture = out / "captures" / f"{job.name}_capture"
+    for stale in (part, final, capture):
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        with write_errors(final):
+            (part / "trajectory").mkdir(parents=True)
+            capture.mkdir()
+            facts = write(job, part, capture, stamp)
+            writing.write_json(part / SIDECAR, {**stamp.keys, "job": as_plain(job), **facts})
+            os.replace(part, final)
+    except BaseException:
+        for half in (part, capture):
+            shutil.rmtree(half, ignore_errors=True)
+        raise
 
 
 def check_dataset(out: Path, jobs: list[TakeJob]) -> None:
