@@ -53,12 +53,7 @@ class Batches:
             if self.config.neighbour_s > 0:
                 two = two_views(torch.from_numpy(self.data.imu[self._near(rows, rng)]), g, self.config.recipe)[1]
             batch = {"view2": two} if one is imu else {"view1": one, "view2": two}
-        if (
-            {"mm", "nn"} & set(terms)
-            or ("simclr" in terms and "view1" not in batch)
-            or "ss" in terms
-            and "view1" not in batch
-        ):
+        if {"mm", "nn"} & set(terms) or "view1" not in batch:
             batch["imu"] = imu
         for name in ("video", "text", "has_video", "has_text"):
             batch[name] = torch.from_numpy(getattr(self.data, name)[rows])

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eailkit.encoders.two_heads import TwoHeads
 from eailkit.recording import GRAVITY_MPS2
 
 SHORTEST = 64  # samples
@@ -73,7 +74,7 @@ def compress(channels: Float[Tensor, "batch 8 length"]) -> Float[Tensor, "batch 
     return torch.sign(channels) * torch.log1p(channels.abs() / scale)
 
 
-class MotionGRU(nn.Module):
+class MotionGRU(TwoHeads):
     """Gravity-aware front end, a learned spectrogram beside convolutions, a GRU over time, statistics over time.
 
     The spectrogram (pairs of filters, power, mean over a fifth of a second, log) gives what band powers give a
@@ -124,14 +125,6 @@ class MotionGRU(nn.Module):
         out, _ = self.gru(x.transpose(1, 2))
         pooled = [out.mean(1), out.amax(1), bank.mean(2), bank.std(2), bank.amax(2), x.mean(2)]
         return self.norm_out(torch.cat(pooled, dim=1).float())
-
-    def ssl(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """f_s after the encoder: for self-supervision."""
-        return self.ssl_head(hidden)
-
-    def multimodal(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """f_m after the encoder: for video and text."""
-        return self.multimodal_head(hidden)
 
 
 def _sines(config: MotionGruConfig) -> Float[Tensor, "filters taps"]:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eailkit.encoders.two_heads import TwoHeads
 from eailkit.errors import CheckpointError, ConfigError
 
 SHORTEST = 123  # samples; shorter windows don't survive two poolings
@@ -42,7 +43,7 @@ class StackedRnnConfig:
             raise ConfigError(f"scan: found '{self.scan}'; expected one of {', '.join(_SCANS)}; choose one of these.")
 
 
-class StackedRNN(nn.Module):
+class StackedRNN(TwoHeads):
     """f: five seconds of head motion to one vector, with a head for self-supervision and one for other modalities.
 
     Input is acc xyz (m/s2, gravity included) then gyro xyz (rad/s), 250 samples at 50 Hz in the paper; GroupNorm
@@ -85,14 +86,6 @@ class StackedRNN(nn.Module):
         if self.config.scan == "time":
             x = x.transpose(1, 2)
         return self.gru(x)[1][0]
-
-    def ssl(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """f_s after the encoder: for self-supervision."""
-        return self.ssl_head(hidden)
-
-    def multimodal(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """f_m after the encoder: for video and text; the embedding that probes read."""
-        return self.multimodal_head(hidden)
 
 
 _PUBLIC = {
