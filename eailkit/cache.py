@@ -234,7 +234,7 @@ def _prepare_take(root: Path, name: str, room: str, grid: MapGrid, path: Path, o
     _write(path, lambda file: np.savez(file, **arrays))
 
 
-def _fingerprint(root: Path) -> str:
+def fingerprint(root: Path) -> str:
     """Hash of a dataset's lists, splits, annotations and version; of no recording."""
     names = ("takes.json", "splits.json", "synthkitchen.json")
     files = [root / n for n in names if (root / n).is_file()] + sorted((root / "annotations").glob("*.json"))
@@ -310,7 +310,7 @@ def prepare(
         "frames": frames,
         "imu": imu,
         "causal": causal,
-        "dataset": _fingerprint(root),
+        "dataset": fingerprint(root),
     }
     for folder in ("rooms", "takes"):
         (cache_dir / folder).mkdir(parents=True, exist_ok=True)

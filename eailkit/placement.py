@@ -182,7 +182,7 @@ def placement(
     test = run.test_sets["other labels"]
     wanted = {n: p for n, p in (PLACES if places is None else places).items() if n != TRAINED}
     at = {TRAINED: test.windows, **_kept(run, test.windows, wanted)}
-    path = run.dir / f"scores-{run.profile}-{run.seed}" / "placement.npz"
+    path = run.folder("scores") / "placement.npz"
     scores = Scores.load(path) if path.is_file() else Scores.of(test.windows)
     shots = test.task.possible(size.ablation_shots)
     for name, embed in _methods(run, encoders).items():
@@ -201,7 +201,7 @@ def placement(
 
 def _kept(run: PrimusRun, windows: ActivityWindows, places: Mapping[str, Place]) -> dict[str, ActivityWindows]:
     """Windows at each place, simulated once; a file a place and its geometry."""
-    folder, found = run.dir / f"windows-{run.profile}", {}
+    folder, found = run.folder("windows"), {}
     files = {n: folder / f"held_out-{n.replace(' ', '_')}-{_digits(p)}.npz" for n, p in places.items()}
     missing = {n: p for n, p in places.items() if not files[n].is_file()}
     if missing:

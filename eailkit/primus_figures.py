@@ -78,7 +78,7 @@ class Figures:
 
     def __init__(self, run: PrimusRun):
         self.run = run
-        self.dir = run.dir / f"scores-{run.profile}-{run.seed}"
+        self.dir = run.folder("scores")
         self.dir.mkdir(parents=True, exist_ok=True)
         self.scores = {name: self._open(test) for name, test in run.test_sets.items()}
 

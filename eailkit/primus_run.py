@@ -18,6 +18,7 @@ from eailkit.activity_files import load_windows, save_windows
 from eailkit.activity_windows import ActivityWindows, classyglass, from_egoexo4d
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.pretraining import train_classifier
+from eailkit.cache import fingerprint
 from eailkit.datasets import ClassyGlass, EgoExo4D
 from eailkit.encoders import vision_language
 from eailkit.encoders.vision_language import VisionLanguage
@@ -94,6 +95,11 @@ class PrimusRun:
         self.dir.mkdir(parents=True, exist_ok=True)
         self.size = SIZES[self.profile]
 
+    def folder(self, kind: str) -> Path:
+        """Where files of a kind lie: by profile, seed and kitchens, so that those of other data are never taken."""
+        kitchens = "alone" if self.kitchens is None else fingerprint(Path(self.kitchens))[:8]
+        return self.dir / f"{kind}-{self.profile}-{self.seed}-{kitchens}"
+
     @cached_property
     def towers(self) -> VisionLanguage:
         """Frozen features of frames and narrations."""
@@ -125,7 +131,7 @@ class PrimusRun:
         if self.kitchens is not None:
             takes = self._kitchen_takes()
             options = {"takes": takes, "task": "cooking", "progress": self.progress}
-            parts.append(build(self.kitchens, self.towers, cache / "kitchens", **options))
+            parts.append(build(self.kitchens, self.towers, self.folder("triplets"), **options))
         return concatenate(parts)
 
     def _kitchen_takes(self, split: str = "train") -> tuple[str, ...]:
@@ -167,6 +173,10 @@ class PrimusRun:
         """
         config = replace(self.config(method, encoder), **changes)
         data = self.triplets.aligned(aligned, self.seed)
+        if extra not in ("", "1A"):
+            raise ConfigError(
+                f"PRIMUS: found extra windows of '{extra}'; expected '1A' or nothing; choose one of these."
+            )
         if extra == "1A":
             windows = classyglass(self._need_real(), "1A", stride_s=2.5)
             width = data.video.shape[1]
@@ -175,7 +185,7 @@ class PrimusRun:
         name = f"{method}-{encoder}-{aligned:g}{extra}{told}".replace(" ", "_").replace(",", "").replace("+", "and")
         model, self.histories[name] = pretrain(
             data, config, replace(self.size.train, seed=self.size.train.seed + self.seed), batch=self.size.batch,
-            out_dir=self.dir / f"primus-{self.profile}-{self.seed}", name=name, progress=self.progress,
+            out_dir=self.folder("primus"), name=name, progress=self.progress,
         )  # fmt: skip
         return model
 
@@ -218,7 +228,7 @@ class PrimusRun:
         return {s.name: s for s in sets}
 
     def _kept(self, name: str, make: Callable[[], ActivityWindows]) -> ActivityWindows:
-        path = self.dir / f"windows-{self.profile}" / f"{name}.npz"
+        path = self.folder("windows") / f"{name}.npz"
         if not path.is_file():
             save_windows(make(), path)
         return load_windows(path)

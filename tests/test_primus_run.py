@@ -130,3 +130,17 @@ def test_scores_are_saved_after_every_curve(made):
     run = made[0]
     again = Figures(run)
     assert all(again.scores[t].has("PRIMUS", "encoder", 2, 0) for t in run.test_sets)
+
+
+def test_files_of_other_kitchens_are_never_taken(tmp_path):
+    """The same folder with and without kitchens: other classes, so other windows, scores and weights."""
+    kitchens = Path(__file__).resolve().parents[1] / "data_samples" / "kitchens"
+    alone, cooking = PrimusRun(tmp_path, "smoke"), PrimusRun(tmp_path, "smoke", kitchens=kitchens)
+    for kind in ("windows", "scores", "primus", "triplets"):
+        assert alone.folder(kind) != cooking.folder(kind)
+    assert cooking.folder("scores") == PrimusRun(tmp_path, "smoke", kitchens=kitchens).folder("scores")
+
+
+def test_unknown_extra_windows_are_named(smoke_run):
+    with pytest.raises(ConfigError, match="found extra windows of '2A'"):
+        smoke_run.pretrained("PRIMUS", extra="2A")
