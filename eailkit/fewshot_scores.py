@@ -116,6 +116,20 @@ class Scores:
         self.confusion[key] = flat.reshape(len(self.wearers), C, C)
         self.training[key] = np.zeros(C) if training is None else np.asarray(training, dtype=np.float64)
 
+    def take(self, other: Scores) -> None:
+        """Add the points of another run on the same test that aren't here yet.
+
+        Raises:
+            DatasetError: another test, by name, classes or wearers.
+        """
+        if (self.name, self.classes, self.wearers) != (other.name, other.classes, other.wearers):
+            raise DatasetError(
+                f"{self.name}: found scores of another test ({other.name}, {len(other.classes)} classes, "
+                f"{len(other.wearers)} wearers); expected the same; keep the two in separate folders."
+            )
+        self.confusion = other.confusion | self.confusion
+        self.training = other.training | self.training
+
     def seeds(self, method: str, head: str, shots: int) -> tuple[int, ...]:
         """Seeds of a point of the curve."""
         return tuple(sorted(k[3] for k in self.confusion if k[:3] == (method, head, int(shots))))

@@ -90,7 +90,10 @@ class Figures:
         return Scores.load(path) if path.is_file() else Scores.of(test.windows, test.test)
 
     def _save(self, name: str) -> None:
-        self.scores[name].save(self._path(name))
+        path = self._path(name)
+        if path.is_file():  # another process may have scored the other encoder meanwhile
+            self.scores[name].take(Scores.load(path))
+        self.scores[name].save(path)
 
     def add(self, lines_: Iterable[Line]) -> None:
         """Train and score what isn't there yet; saved after every curve."""

@@ -265,3 +265,18 @@ def test_bad_input_is_said(tmp_path):
         with pytest.raises(CheckpointError) as found:
             Scores.load(tmp_path / name)
         one_sentence(found, name)
+
+
+def test_two_runs_that_score_at_once_keep_each_others_points():
+    windows, _, _ = world(people=4, each=6)
+    one, two = Scores.of(windows), Scores.of(windows)
+    rng = np.random.default_rng(0)
+    for scores, method in ((one, "a"), (two, "b"), (two, "a")):
+        wrong = rng.integers(0, len(windows.classes), len(windows))
+        scores.add(method, "random", 1, 0, windows.label, wrong, windows.wearer)
+    own = one.confusion[("a", "random", 1, 0)].copy()
+    one.take(two)
+    assert one.has("b", "random", 1, 0) and np.array_equal(one.confusion[("a", "random", 1, 0)], own)
+    other = Scores(one.name, one.classes, ("somebody",))
+    with pytest.raises(DatasetError, match="scores of another test"):
+        one.take(other)
