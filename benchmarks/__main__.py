@@ -8,11 +8,21 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import frames_page, joined, localization, map_realism, primus_speed, real_walk, realism, speed
+from benchmarks import (
+    frames_page,
+    joined,
+    localization,
+    map_realism,
+    primus_speed,
+    real_walk,
+    realism,
+    scenarios,
+    speed,
+)
 
-TABLES = ["localization", "real_walk", "speed", "primus_speed", "joined"]
+TABLES = ["localization", "real_walk", "speed", "primus_speed", "joined", "scenarios"]
 PICTURES = ["realism", "map_realism", "frames_page"]  # need a browser; asked for by name
-NEED_REAL_DATA = ("real_walk", "realism", "map_realism")
+NEED_REAL_DATA = ("real_walk", "realism", "map_realism", "scenarios")
 
 
 def main() -> None:
@@ -32,6 +42,7 @@ def main() -> None:
         "primus_speed": lambda: primus_speed.record(args.results),
         "joined": lambda: joined.record(args.out, args.profile, seed, args.results),
         "realism": lambda: realism.record(args.results),
+        "scenarios": lambda: scenarios.record(args.results),
         "map_realism": lambda: map_realism.record(args.results),
         "frames_page": lambda: frames_page.record(args.results),
     }

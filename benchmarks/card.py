@@ -1,7 +1,8 @@
-"""The numbers of SynthKitchen's card, from the ledger; `python -m benchmarks.readme` writes them."""
+"""The numbers of both simulators' cards, from the ledger; `python -m benchmarks.readme` writes them."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from eailkit.knowable import KNOWABLE
@@ -25,6 +26,29 @@ def card_parts(results: Path) -> dict[str, str]:
         "size": _size(rows["speed"]),
         "knowable": _knowable(rows["knowable_quick"]),
     }
+
+
+def scenario_parts(results: Path) -> dict[str, str]:
+    """Name of each generated part of the scenarios' card -> its text."""
+    rows = read("scenarios", results_dir=results)
+    out = ["| activity of 1A | sub-activities here | inside (%) | outside the range |", "|---|---|---|---|"]
+    for row in rows:
+        config = row["config"]
+        here = ", ".join(config.get("sub-activities", ()))
+        outside = ", ".join(f"{_plain(name)} (× {ratio:.2g})" for name, ratio in _beyond(config))
+        name = row["id"].replace("_", " ")
+        out.append(f"| {name} | {here} | {row['mean']['inside (%)']:.1f} | {outside} |")
+    return {"beside": "\n".join(out)}
+
+
+def _beyond(config: dict) -> list[tuple[str, float]]:
+    """What is outside the real range and how often the range's nearer end goes into it, the farthest first."""
+    found = []
+    for name in config.get("outside", ()):
+        values = config["statistics"][name]
+        median = values["simulated_p50"]
+        found.append((name, median / values["real_p90" if median > values["real_p90"] else "real_p10"]))
+    return sorted(found, key=lambda f: -abs(math.log(f[1])))
 
 
 def _heads(rows: dict[str, dict]) -> str:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.readme [--course DIR]`: README's and the card's numbers from the ledger: nobody types them.
+"""`python -m benchmarks.readme [--course DIR]`: README's and the cards' numbers from the ledger: nobody types them.
 
 The parts between `<!-- name -->` and `<!-- /name -->` are replaced. With `--course`, the times of a finished course
 run are recorded first.
@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.card import card_parts
+from benchmarks.card import card_parts, scenario_parts
 from eailkit import paper
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, read
 from eailkit.pipeline import FULL
@@ -19,6 +19,7 @@ from eailkit.report import clock
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CARD = README.parent / "docs" / "synthkitchen.md"
+SCENARIOS_CARD = README.parent / "docs" / "scenarios.md"
 RESULTS = README.parent / "results"
 LINES = (
     FULL, "EAIL, another take's IMU", "IMU alone", "stage 1 alone", "dead reckoning", "training occupancy",
@@ -151,11 +152,11 @@ def filled(text: str, contents: dict[str, str]) -> str:
 
 def documents(results: Path = RESULTS) -> dict[Path, dict[str, str]]:
     """The texts that hold numbers, each with its generated parts."""
-    return {README: parts(results), CARD: card_parts(results)}
+    return {README: parts(results), CARD: card_parts(results), SCENARIOS_CARD: scenario_parts(results)}
 
 
 def main() -> None:
-    """Record a course run if one is given, then write README and card."""
+    """Record a course run if one is given, then write README and cards."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
     parser.add_argument("--course", type=Path, help="folder of a finished course run")
     args = parser.parse_args()

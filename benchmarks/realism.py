@@ -73,11 +73,8 @@ def compare(
     rows = []
     for activity, recordings in simulated.items():
         ours = [statistics(r.acc_mps2, r.gyro_radps, r.rate_hz) for r in recordings]
-        for name in ours[0]:
-            if name == STEP_RATE and activity != "walking":
-                continue  # a peak of the vertical spectrum is a step rate only in walking
-            kind = "tuned" if activity in TUNED else "held out"
-            rows.append(_row(activity, name, kind, [o[name] for o in ours], known[activity][name]))
+        kind = "tuned" if activity in TUNED else "held out"
+        rows += single_axis(activity, kind, ours, known[activity], steps=activity == "walking")
         if activity in CROSS:
             mine, theirs = (
                 [cross_axis(r.acc_mps2, r.gyro_radps, r.rate_hz) for r in found]
@@ -88,6 +85,19 @@ def compare(
                 ranges = dict(zip(("p10", "p50", "p90"), between, strict=True))
                 rows.append(_row(activity, name, "cross-axis", [m[name] for m in mine], ranges))
     return rows
+
+
+def single_axis(
+    activity: str, kind: str, ours: list[dict[str, float]], known: dict[str, dict[str, float]], *, steps: bool
+) -> list[dict]:
+    """One row for each of `head_statistics.statistics`: the median of the simulated wearers beside the real ones.
+
+    Args:
+        ours: the statistics of each simulated wearer; known: p10, p50 and p90 of the real ones.
+        steps: whether the peak of the vertical spectrum is a step rate; without steps it is left out.
+    """
+    names = [name for name in ours[0] if steps or name != STEP_RATE]
+    return [_row(activity, name, kind, [o[name] for o in ours], known[name]) for name in names]
 
 
 def _row(activity: str, statistic: str, kind: str, simulated: Sequence[float], real: dict[str, float]) -> dict:
@@ -110,19 +120,22 @@ def _share_rows(rows: list[dict], shared: dict) -> list[dict]:
     made = []
     for kind, share in shares(rows).items():
         question = f"How many statistics ({kind}) have their simulated median inside the real wearers' p10 to p90?"
-        made.append(_ledger(kind, question, {"inside (%)": share}, {"wearers simulated": WEARERS}, shared))
-    for activity in ACTIVITIES:
-        here = [r for r in rows if r["activity"] == activity]
-        table = {
-            r["statistic"]: {k: float(f"{r[k]:.4g}") for k in ("simulated_p50", "real_p10", "real_p50", "real_p90")}
-            for r in here
-        }
-        config = {
-            "kind": here[0]["kind"], "outside": [r["statistic"] for r in here if not r["inside"]], "statistics": table,
-        }  # fmt: skip
-        share = 100.0 * float(np.mean([r["inside"] for r in here]))
-        made.append(_ledger(activity, f"How like real '{activity}' is it?", {"inside (%)": share}, config, shared))
-    return made
+        made.append(ledger_row(kind, question, {"inside (%)": share}, {"wearers simulated": WEARERS}, shared))
+    return made + [activity_row([r for r in rows if r["activity"] == activity], shared) for activity in ACTIVITIES]
+
+
+def activity_row(rows: list[dict], shared: dict) -> dict:
+    """The ledger's row of one activity: share inside, what is outside, and every number behind it."""
+    table = {
+        r["statistic"]: {k: float(f"{r[k]:.4g}") for k in ("simulated_p50", "real_p10", "real_p50", "real_p90")}
+        for r in rows
+    }
+    config = {
+        "kind": rows[0]["kind"], "outside": [r["statistic"] for r in rows if not r["inside"]], "statistics": table,
+    }  # fmt: skip
+    share = 100.0 * float(np.mean([r["inside"] for r in rows]))
+    name = rows[0]["activity"]
+    return ledger_row(name, f"How like real '{name}' is it?", {"inside (%)": share}, config, shared)
 
 
 def _classifier_rows(real: dict, simulated: dict, shared: dict) -> list[dict]:
@@ -131,7 +144,9 @@ def _classifier_rows(real: dict, simulated: dict, shared: dict) -> list[dict]:
         found = tell_apart(real[activity], simulated[activity])
         config = {k: found[k] for k in ("gives_away", "windows")} | {"folds": "4, over wearers", "window_s": 5}
         mean = {f"AUC, {name}": value for name, value in found["auc"].items()}
-        made.append(_ledger(f"classifier | {activity}", f"Can '{activity}' be told from real?", mean, config, shared))
+        made.append(
+            ledger_row(f"classifier | {activity}", f"Can '{activity}' be told from real?", mean, config, shared)
+        )
     return made
 
 
@@ -147,7 +162,7 @@ def _aria_row(folder: Path, shared: dict) -> dict:
             mean[f"{label}, simulated / real"] = float(p50 / powers[0])
             config[label] = [float(f"{v:.3g}") for v in (powers[0], p10, p50, p90)]
     config = {"real, simulated p10, p50, p90": config}
-    return _ledger("Aria walk, 16-128 Hz", "How like the real walk are the high frequencies?", mean, config, shared)
+    return ledger_row("Aria walk, 16-128 Hz", "How like the real walk are the high frequencies?", mean, config, shared)
 
 
 def _power(values: np.ndarray, rate_hz: float, low: float, high: float) -> float:
@@ -159,10 +174,11 @@ def _noise_row(shared: dict) -> dict:
     found = resting_noise()
     mean = {f"{k}, simulated / documented": v["simulated"] / v["documented"] for k, v in found.items()}
     question = "Is the noise floor of a resting sensor the documented one?"
-    return _ledger("noise floor at rest", question, mean, found, shared)
+    return ledger_row("noise floor at rest", question, mean, found, shared)
 
 
-def _ledger(row: str, question: str, mean: dict, config: dict, shared: dict) -> dict:
+def ledger_row(row: str, question: str, mean: dict, config: dict, shared: dict) -> dict:
+    """What a `LedgerRow` is made of; `shared` has what all rows of a table have."""
     mean = {name: round(float(value), 3) for name, value in mean.items()}
     return {
         "id": row,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
 from benchmarks.head_statistics import spectrum
 from benchmarks.real_heads import RATE_HZ, TRIM_S, HeadRecording
@@ -102,11 +103,19 @@ def _stance(start_s: float, end_s: float, profile: MotionProfile, *, seated: boo
 def simulate(activity: str, wearer: int, room: Room) -> HeadRecording:
     """One recording of ninety seconds at 100 Hz, trimmed and stored as the real ones."""
     motion = motion_of(activity, draw_person(70_000 + wearer), room, 70_000 + wearer)
-    stream = simulate_imu(motion, BMI160, 70_000 + wearer)
-    inside = slice(int(TRIM_S * 800.0), int((DURATION_S - TRIM_S) * 800.0), int(800.0 / RATE_HZ))
+    acc, gyro = felt(motion, 70_000 + wearer, TRIM_S, DURATION_S - TRIM_S)
+    return HeadRecording(f"simulated {wearer}", activity, acc, gyro, RATE_HZ)
+
+
+def felt(
+    motion: HeadMotion, seed: int, start_s: float, end_s: float
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """What the real wearers' sensor would have stored of a motion from start to end: m/s2 and rad/s at 100 Hz."""
+    stream = simulate_imu(motion, BMI160, seed)
+    inside = slice(int(start_s * 800.0), int(end_s * 800.0), int(800.0 / RATE_HZ))
     acc = np.rint(stream.acc_mps2[inside] / ACC_QUANTUM) * ACC_QUANTUM
     gyro = np.rint(stream.gyro_radps[inside] / GYRO_QUANTUM) * GYRO_QUANTUM
-    return HeadRecording(f"simulated {wearer}", activity, acc, gyro, RATE_HZ)
+    return acc, gyro
 
 
 def aria_like_walk(wearer: int) -> HeadRecording:

@@ -1,8 +1,12 @@
-"""The numbers of README and of SynthKitchen's card are the ledger's."""
+"""The numbers of README and of both simulators' cards are the ledger's."""
+
+import re
 
 import pytest
 
-from benchmarks.readme import documents, filled
+from benchmarks.card import scenario_parts
+from benchmarks.readme import README, documents, filled
+from eailkit.ledger import read
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
@@ -11,3 +15,23 @@ def test_a_text_says_what_the_ledger_holds(path):
     assert all(f"<!-- {name} -->" in text and f"<!-- /{name} -->" in text for name in contents)
     assert filled(text, contents) == text, "run `python -m benchmarks.readme`"
     assert all(content in text for content in contents.values())
+
+
+def test_every_card_has_its_numbers_from_the_ledger():
+    assert {path for path in documents() if path != README} == set((README.parent / "docs").glob("*.md"))
+    for path in documents():
+        link = path.relative_to(README.parent).as_posix()
+        assert path == README or f"]({link})" in README.read_text(encoding="utf-8"), f"README doesn't link {link}"
+
+
+def test_the_scenarios_card_lists_each_activity_and_the_farthest_statistic_first():
+    rows = read("scenarios", results_dir=README.parent / "results")
+    table = scenario_parts(README.parent / "results")["beside"].splitlines()[2:]
+    assert len(table) == len(rows) == 8
+    for line, row in zip(table, rows, strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[0] == row["id"].replace("_", " ") and cells[2] == f"{row['mean']['inside (%)']:.1f}"
+        outside = row["config"].get("outside", ())
+        assert cells[3].count("×") == len(outside)
+        ratios = [float(r) for r in re.findall(r"× ([\d.e-]+)", cells[3])]
+        assert ratios == sorted(ratios, key=lambda r: -max(r, 1 / r))

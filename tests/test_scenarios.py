@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
+from benchmarks.head_statistics import statistics
+from benchmarks.readme import RESULTS
+from benchmarks.scenarios import BESIDE, EDGE_S, LEAST_S, stretches, together
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
+from eailkit.ledger import read
 from eailkit.scenarios import HELD_OUT, PRETRAINING, simulate_scenario, synthesize_scenarios
+from eailkit.scenarios.body import Segment
 from eailkit.scenarios.dataset import scenario_jobs, take_frames
 from eailkit.scenarios.footwork import bounce
 from eailkit.scenarios.outing import RISE_M, STEPS
@@ -244,20 +249,42 @@ def test_a_folder_of_others_is_left_alone(tmp_path):
         simulate_scenario("swimming", draw_person(0), 1.0, 0)
 
 
-REAL_HEADS = (
-    ("walking", "walking about", ("walking",)),
-    ("running", "running", ("running", "jogging")),
-    ("stairs", "stairs", ("climbing stairs", "descending stairs", "turning on the landing")),
-    ("sit_read_book", "desk work", ("reading",)),
-    ("sit_write_notebook", "desk work", ("writing",)),
-    ("computer_typing", "desk work", ("typing",)),
-    ("computer_browsing", "desk work", ("browsing",)),
-)
+def test_stretches_are_unbroken_and_long_enough():
+    told = [(0, 6, "walking"), (6, 12, "walking"), (12, 14, "turning"), (14, 20, "walking"), (30, 41, "walking")]
+    segments = tuple(Segment(float(a), float(b), label) for a, b, label in told)
+    found = stretches(segments, ("walking",))
+    assert found == [pytest.approx((EDGE_S, 12 - EDGE_S)), pytest.approx((30 + EDGE_S, 41 - EDGE_S))]
+    assert all(b - a >= LEAST_S for a, b in found)
 
 
-@pytest.mark.parametrize(("activity", "name", "labels"), REAL_HEADS, ids=[r[0] for r in REAL_HEADS])
-def test_heads_move_as_much_as_real_ones(real_data, activity, name, labels):
+def test_statistics_of_two_stretches_are_those_of_both_in_one():
+    rng = np.random.default_rng(0)
+    gravity = np.array([0.0, 0.0, 9.81])
+    parts = [
+        (gravity + size * rng.normal(size=(n, 3)), size * rng.normal(size=(n, 3))) for n, size in ((2000, 1), (6000, 2))
+    ]
+    found = [statistics(acc, gyro, 100.0) for acc, gyro in parts]
+    both = together(found, [len(acc) for acc, _ in parts])
+    whole = statistics(*(np.concatenate(values) for values in zip(*parts, strict=True)), 100.0)
+    for name in ("acc_std_vertical", "gyro_norm_rms", "gyro_std_about_vertical", "bp_acc_norm:8-16Hz"):
+        assert both[name] == pytest.approx(whole[name], rel=0.06), name
+
+
+def test_the_comparison_names_what_there_is():
+    assert {label for name, labels in BESIDE.values() for label in labels} <= set(PHRASES)
+    assert {name for name, _ in BESIDE.values()} <= set(PRETRAINING)
+    rows = {row["id"]: row for row in read("scenarios", results_dir=RESULTS)}
+    assert set(rows) == {"all", *BESIDE}
+    for activity in BESIDE:
+        config = rows[activity]["config"]
+        inside = 1.0 - len(config["outside"]) / len(config["statistics"])
+        assert rows[activity]["mean"]["inside (%)"] == pytest.approx(100.0 * inside, abs=0.01)
+
+
+@pytest.mark.parametrize("activity", BESIDE)
+def test_heads_move_as_much_as_real_ones(real_data, activity):
     """Median over six people within a factor of two of the real p10..p90."""
+    name, labels = BESIDE[activity]
     real = json.loads((real_data / "realism_stats.json").read_text())["classyglass_100Hz_right_temple"]["activities"]
     ours = [_statistics(name, labels, 60 + k) for k in range(6)]
     for key in next(s for s in ours if s):

@@ -2,7 +2,8 @@
 
 PRIMUS pretrains on activities as different as cooking, music and soccer; the kitchens are one of them. Here are
 six more to pretrain on and eight that no pretraining may see. Physics comes from the kitchens' simulator (spline,
-posture, gait, sensor, camera) and from published figures of human motion, named where they are used.
+posture, gait, sensor, camera) and from published figures of human motion where one is named; every other range is our
+judgement. docs/scenarios.md is their card.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Three scenarios that no pretraining sees: sweeping, dancing, lifting boxes."""
+"""Three scenarios that no pretraining sees: sweeping, dancing, lifting boxes.
+
+Frequencies, sizes and durations are our guess where no figure is named.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def sweeping(body: Body) -> None:
 def dancing(body: Body) -> None:
     """To music of 100-130 beats a minute: bouncing on the beat, side steps at half of it, turns.
 
-    The beat's range is that of dance music (Moelants 2002: preferred tempo near 120); sizes are our guess.
+    The preferred tempo lies between 120 and 130 (Moelants 2002); the wider range and all sizes are our guess.
     """
     rng = body.rng
     beat = float(rng.uniform(100, 130)) / 60.0

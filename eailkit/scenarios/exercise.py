@@ -1,6 +1,7 @@
 """Five scenarios that no pretraining sees: squats, jumping, balancing, lying down, sit-ups.
 
-Tempos follow exercise instructions (one repetition in 2-4 s) and the person; sizes follow body proportions.
+Tempos (a repetition in about 2-3.5 s), counts, angles and heights of jumps are our guess; tempos follow the person too,
+sizes body proportions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def _rest(body: Body, low: float, high: float) -> None:
 
 
 def squats(body: Body) -> None:
-    """Sets of 6-15 squats: hips sink by up to the thigh (0.245 of the height), the trunk leans 30-45 degrees."""
+    """Sets of 6-14 squats: hips sink by 0.15-0.25 of the height (the thigh is 0.245), the trunk leans 26-46 degrees."""
     rng, h = body.rng, body.person.height_m
     body.do("resting", float(rng.uniform(2, 4)), STANDING)
     while not body.over:
@@ -38,7 +39,7 @@ def squats(body: Body) -> None:
 
 
 def jumping(body: Body) -> None:
-    """Hopping at 1.8-2.4 Hz, jumping jacks, single high jumps of 0.12-0.35 m, breaks."""
+    """Hopping at 1.9-2.4 Hz, jumping jacks at 1.6-2 Hz, single high jumps of 0.12-0.35 m, breaks."""
     rng = body.rng
     body.do("resting", float(rng.uniform(2, 4)), STANDING)
     while not body.over:
@@ -59,7 +60,10 @@ def jumping(body: Body) -> None:
 
 
 def balancing(body: Body) -> None:
-    """Standing on one leg for 8-30 s: the head sways 1-2 cm below 1.5 Hz, with catches and touch-downs."""
+    """Standing on one leg for 8-30 s: the head sways below 1.5 Hz, with catches and touch-downs.
+
+    Sway has standard deviations of 0.9 cm fore and aft and 1.5 cm sideways, times a person's own: our guess.
+    """
     rng = body.rng
     body.do("resting", float(rng.uniform(2, 4)), STANDING)
     side = 1.0
@@ -138,7 +142,7 @@ def lying_down(body: Body) -> None:
 
 
 def sit_ups(body: Body) -> None:
-    """Sets of 6-15 sit-ups, one in 2-3.5 s; the trunk goes from lying to about 20 degrees from upright and back."""
+    """Sets of 6-14 sit-ups, one in 2-3.5 s; the trunk goes from lying to 14-43 degrees from upright and back."""
     rng = body.rng
     _sit_on_floor(body, "sitting down on the floor")
     start, _ = body.do("lying down", 2.8, STANDING)
