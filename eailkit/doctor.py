@@ -112,6 +112,8 @@ def _package(name: str) -> Check:
 def _torch() -> list[Check]:
     try:
         import torch
+
+        from eailkit.training import multiplies_bf16
     except Exception as error:  # a broken build can raise anything while it loads
         return [Check("device", f"torch doesn't load: {error}", "missing", "make the environment anew: make setup")]
     if torch.cuda.is_available():
@@ -123,6 +125,7 @@ def _torch() -> list[Check]:
     checks = [
         Check("device", device),
         Check("threads", f"{torch.get_num_threads()} for torch, {os.cpu_count()} cores"),
+        Check("training", "in bfloat16" if multiplies_bf16() else "in float32: this machine has no bfloat16 products"),
     ]
     try:
         import torchvision  # noqa: F401

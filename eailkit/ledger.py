@@ -143,14 +143,17 @@ def hash_files(root: Path | str, pattern: str = "**/*") -> str:
 
 
 def device_name() -> str:
-    """What a run computes on: the GPU's name, or "CPU" with architecture, cores in use and torch threads."""
+    """What a run computes on: the GPU's name, or "CPU" with architecture, cores, torch threads and training's type."""
     import torch
+
+    from eailkit.training import multiplies_bf16
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     if torch.backends.mps.is_available():
         return f"Apple GPU ({platform.machine()})"
-    return f"CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    trains_in = "bfloat16" if multiplies_bf16("cpu") else "float32"
+    return f"CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {trains_in}"
 
 
 def _table_path(table: str, results_dir: Path | str) -> Path:

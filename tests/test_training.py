@@ -1,5 +1,6 @@
 """The training loop: resuming is exact, files survive a kill, wrong checkpoints are refused in one sentence."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,15 @@ from torch import nn
 
 from eailkit.errors import CheckpointError, OutputError
 from eailkit.files import check_writable, write_beside
-from eailkit.training import TrainConfig, fit, learning_rate_at, load_weights, parameter_groups, save_weights
+from eailkit.training import (
+    TrainConfig,
+    fit,
+    learning_rate_at,
+    load_weights,
+    parameter_groups,
+    precision_on,
+    save_weights,
+)
 
 CONFIG = TrainConfig(steps=12, warmup_steps=3, checkpoint_every=4, seed=5, device="cpu")
 
@@ -138,3 +147,23 @@ def test_a_target_that_can_not_be_written_is_found_out_before_the_work(tmp_path)
         check_writable(tmp_path)
     with pytest.raises(OutputError, match="can't be written"):
         check_writable(kept / "below_a_file.csv")
+
+
+def test_bfloat16_is_used_only_where_the_machine_multiplies_it(monkeypatch):
+    """A product in the chosen precision is never much slower than in float32: imitated bfloat16 is, ten times."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True, "avx512_bf16": False})
+    assert precision_on("bf16-mixed", "cpu") == "32-true" and precision_on("32-true", "cpu") == "32-true"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert precision_on("bf16-mixed", "cpu") == "bf16-mixed"
+    monkeypatch.undo()
+    if precision_on("bf16-mixed", "cpu") == "32-true":
+        return
+    a, fastest = torch.randn(1024, 1024), {}
+    for kind in (torch.float32, torch.bfloat16):
+        x, took = a.to(kind), []
+        for _ in range(7):
+            began = time.perf_counter()
+            x @ x
+            took.append(time.perf_counter() - began)
+        fastest[kind] = min(took)
+    assert fastest[torch.bfloat16] < 2 * fastest[torch.float32]
