@@ -38,6 +38,7 @@ FLOORS = [
         "augment",
         "metrics",
         "training",
+        "logistic",
         "profiles",
         "ledger",
         "jobs",

@@ -28,7 +28,7 @@ from eailkit.synthkitchen.splits import TakeJob
 from eailkit.synthkitchen.take import TRAJECTORY_HZ
 from eailkit.synthkitchen.version import Stamp, code_digest, parameter_hash
 
-SCENARIOS_VERSION = "1"
+SCENARIOS_VERSION = "2"
 _NO_PHYSICS = ("__init__", "dataset")
 _FRAME_PX = 64  # as the kitchens
 _FRAME_SPLITS = ("train", "val")

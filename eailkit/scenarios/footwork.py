@@ -78,12 +78,15 @@ def _run(body: Body, speed: np.ndarray, weight: np.ndarray) -> None:
     body.turned[1] += size * (0.05 * np.cos(phase + 0.7) + 0.006 * np.cos(2 * phase))
     body.turned[2] += size * person.lateral * 0.05 * np.cos(0.5 * phase + 1.2)
     touch = np.flatnonzero(np.diff(np.floor(phase / (2 * np.pi) + contact / 2)) > 0)
-    for i in touch[weight[touch] > 0.5]:  # the foot strikes: 0.2 g on top of the bounce, our guess
-        body.thump(i / KNOT_HZ + 0.02, 2.2 * person.heel**0.6 * body.spread(0.25) * weight[i])
+    for i in touch[weight[touch] > 0.5]:  # the foot strikes: sizes set with 1A's running in view
+        body.thump(i / KNOT_HZ + 0.02, 2.2 * person.heel**0.6 * body.spread(0.25) * weight[i], sharp=2.5)
 
 
 def _climb(body: Body, climbing_hz: np.ndarray, up: np.ndarray) -> None:
-    """Stairs: vertical oscillation of +-2-3 cm about the slope, harder landings going down; all of it our guess."""
+    """Stairs: vertical oscillation of +-2-3 cm about the slope, harder landings going down.
+
+    Our guess, but for the second harmonic and the landings, which were set with ClassyGlass 1A's stairs in view.
+    """
     person, rng = body.person, body.rng
     weight = gaussian_smooth(np.minimum(climbing_hz / 1.2, 1.0), 0.1, KNOT_HZ)
     wander = slow_noise(rng, body.n, KNOT_HZ, 0.1, 0.6, channels=1)[0]
@@ -91,7 +94,7 @@ def _climb(body: Body, climbing_hz: np.ndarray, up: np.ndarray) -> None:
     size = weight**2 * (1.0 + 0.08 * wander) * (1.0 + person.asymmetry * np.cos(0.5 * phase))
     down = 0.5 * (1.0 - up)
     first = person.bounce**0.5 * (0.026 + 0.002 * down)
-    body.moved[2] += size * (-first * np.cos(phase) - (0.0036 + 0.0016 * down) * np.cos(2 * phase + 0.6))
+    body.moved[2] += size * (-first * np.cos(phase) - (0.0018 + 0.0008 * down) * np.cos(2 * phase + 0.6))
     body.moved[2] += size * 0.0008 * np.cos(3 * phase + person.harmonics[3])
     body.moved[0] += size * (0.020 * np.sin(phase + 0.5) + 0.0015 * np.sin(2 * phase))
     body.moved[1] += size * person.lateral * (0.03 * np.cos(0.5 * phase) + 0.003 * np.cos(1.5 * phase))
@@ -100,7 +103,7 @@ def _climb(body: Body, climbing_hz: np.ndarray, up: np.ndarray) -> None:
     body.turned[2] += size * 0.04 * person.lateral * np.cos(0.5 * phase + 0.9)
     step = np.flatnonzero(np.diff(np.floor(phase / (2 * np.pi))) > 0)
     for i in step[weight[step] > 0.6]:
-        body.thump(i / KNOT_HZ + 0.01, person.heel**0.6 * (0.9 + 1.8 * down[i]) * body.spread(0.3))
+        body.thump(i / KNOT_HZ + 0.01, person.heel**0.6 * (0.9 + 1.6 * down[i]) * body.spread(0.3), sharp=1.5)
 
 
 def hop(body: Body, start_s: float, end_s: float, hz: float, contact: float, *, mm: float = 6.0) -> None:
@@ -119,7 +122,7 @@ def hop(body: Body, start_s: float, end_s: float, hz: float, contact: float, *, 
     body.turned[1, i:j] += size * 0.04 * np.cos(phase + body.rng.uniform(-0.6, 0.6))
     body.moved[1, i:j] += 1e-3 * mm * size * wander[1]
     for k in np.flatnonzero(np.diff(np.floor(phase / (2 * np.pi) + contact / 2)) > 0):
-        body.thump(start_s + k / KNOT_HZ + 0.02, 2.5 * size[k] * body.spread(0.3))
+        body.thump(start_s + k / KNOT_HZ + 0.02, 2.5 * size[k] * body.spread(0.3), sharp=2.0)
 
 
 def leap(body: Body, start_s: float, height_m: float) -> float:
@@ -159,5 +162,5 @@ def leap(body: Body, start_s: float, height_m: float) -> float:
         body.moved[2, i : i + m] += z[:m]
         body.trunk.bump(start_s, 0.35, down, 0.0)
         body.pitch.bump(start_s, 0.25, down, 0.05)
-        body.thump(start_s + off + fly + 0.02, 5.0 * body.spread(0.3))
+        body.thump(start_s + off + fly + 0.02, 5.0 * body.spread(0.3), sharp=1.5)
     return total
