@@ -73,6 +73,7 @@ def own_kernel() -> Iterator[None]:
     """A kernel that is the running interpreter, known only while this lasts, whatever the user has installed."""
     environment = {
         "PLOTLY_RENDERER": "plotly_mimetype",  # papermill's default leaves the pages without figures
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # threads that spin starve a busy machine
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),  # nothing is downloaded while the course runs
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }

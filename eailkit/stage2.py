@@ -138,12 +138,13 @@ class SpatioTemporalReasoner(nn.Module):
         place = repeat(self.project_points(points), "b (y x) c -> b c t y x", t=time, y=GRID)
 
         # F'^M: the paper adds F^M back after the temporal module; a residual is a broadcast over the map here
-        refined = self.temporal_in(torch.cat([heat * 10.0, motion], dim=1))  # cosines are small: bring them near 1
+        mixed = torch.cat([heat * 10.0, motion], dim=1)  # cosines are small: bring them near 1
+        refined = self.temporal_in(mixed.contiguous(memory_format=torch.channels_last_3d))  # which CPUs are faster with
         for block in self.temporal:
             refined = block(refined)
         if config.imu_residual:
             refined = refined + motion
-        volume = self.spatial_in(torch.cat([refined, place], dim=1))
+        volume = self.spatial_in(torch.cat([refined, place.contiguous(memory_format=torch.channels_last_3d)], dim=1))
         # seconds become batch entries: the spatial module reasons "in the 2D spatial dimension", and the statistics
         # of its norms would otherwise carry one second's map into another's
         volume = rearrange(volume, "b c t y x -> (b t) c 1 y x")
