@@ -24,10 +24,12 @@ from eailkit.encoders.motion_gru import MotionGRU
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
 from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.primus_losses import FeatureQueue, Temperature, i2t_loss, i2v_loss, nearest, nn_loss, primus_loss, ss_loss
+from eailkit.training import multiplies_bf16
 
 COMMAND = "python -m benchmarks --only primus_speed"
 WINDOW, WIDTH, ROWS, BATCH = 250, 512, 8192, 256  # 5 s at 50 Hz; the paper's queue; the largest batch of the release
-PRECISIONS = ("bf16-mixed", "float32")  # as `primus.pretrain` trains, and as the release does
+TRAINS_IN = "bf16-mixed" if multiplies_bf16("cpu") else "float32"  # as `primus.pretrain` does on this machine
+PRECISIONS = tuple(dict.fromkeys((TRAINS_IN, "float32")))  # and as the release does
 _TRAINING = {"batch": BATCH, "queue": ROWS, "width": WIDTH, "samples": WINDOW}
 _SPREAD = "half of the middle 95 % of repeats"
 
@@ -66,7 +68,7 @@ class TrainingStep:
         search: how neighbours are found, "off" (no L_NN), "product" (ours) or "broadcast" (the release's).
     """
 
-    def __init__(self, recipe: str, search: str, precision: str = "bf16-mixed", batch: int = BATCH):
+    def __init__(self, recipe: str, search: str, precision: str = TRAINS_IN, batch: int = BATCH):
         self.precision, self.recipe, self.search = precision, recipe, search
         self.draw = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
