@@ -20,9 +20,9 @@ from benchmarks import (
     speed,
 )
 
-TABLES = ["localization", "real_walk", "speed", "primus_speed", "joined", "scenarios"]
+TABLES = ["localization", "real_walk", "speed", "primus_speed", "primus_tuning", "joined", "scenarios"]
 PICTURES = ["realism", "map_realism", "frames_page"]  # need a browser; asked for by name
-NEED_REAL_DATA = ("real_walk", "realism", "map_realism", "scenarios")
+NEED_REAL_DATA = ("real_walk", "primus_tuning", "realism", "map_realism", "scenarios")
 
 
 def main() -> None:
@@ -40,6 +40,7 @@ def main() -> None:
         "real_walk": lambda: real_walk.record(args.out, args.profile, seed, args.results),
         "speed": lambda: speed.record(args.results),
         "primus_speed": lambda: primus_speed.record(args.results),
+        "primus_tuning": lambda: primus_tuning.record(args.out, args.profile, seed, args.results),
         "joined": lambda: joined.record(args.out, args.profile, seed, args.results),
         "realism": lambda: realism.record(args.results),
         "scenarios": lambda: scenarios.record(args.results),

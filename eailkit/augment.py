@@ -142,7 +142,9 @@ RECIPES: dict[str, tuple[Transform, ...]] = {
     "paper": (scaled, reversed_in_time),  # PRIMUS section 4; both views are augmented
     "as_released": (scaled_by_sample, permuted),  # the release; one view stays as it is
     "turned": (rotated, scaled, reversed_in_time),  # the paper's, and the device was mounted otherwise
-    # ours: another mounting and place on the head, a livelier person, a slower or noisier sensor, another moment
+    # ours: another mounting and another place on the head; how much and how fast somebody moves stays telling
+    "mounted": (rotated, moved),
+    # tried and left: also a livelier person, a slower or noisier sensor, another moment (see `primus_run.OURS`)
     "worn": (rotated, moved, livelier, cropped, band_noised, smoothed),
 }
 

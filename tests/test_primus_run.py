@@ -98,7 +98,7 @@ def test_pretrained_encoders_are_found_by_name(made, monkeypatch):
     ours = run.config("PRIMUS, as released", "ours")
     assert (ours.encoder, ours.recipe) == ("motion_gru", "as_released") and run.config(
         "PRIMUS", "ours"
-    ).recipe == "worn"
+    ).recipe == "mounted"
 
 
 def test_names_of_curves():

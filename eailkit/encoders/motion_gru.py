@@ -28,8 +28,10 @@ class MotionGruConfig:
     """Size.
 
     Attributes:
-        bands: learned filters a channel, begun at `lowest_hz` to `highest_hz` on a logarithmic scale.
+        bands: filters a channel, at `lowest_hz` to `highest_hz` on a logarithmic scale.
         taps: length of a filter, samples.
+        learn_bank: whether training changes the filters. Simulated people bend them towards what simulators make, to
+            the cost of real ones (results/primus_tuning.json).
         width: channels of the convolutions.
         hidden: of the GRU.
         embed_dim: of the self-supervised head.
@@ -38,6 +40,7 @@ class MotionGruConfig:
 
     bands: int = 12
     taps: int = 50
+    learn_bank: bool = False
     lowest_hz: float = 0.6
     highest_hz: float = 22.0
     rate_hz: float = 50.0
@@ -75,10 +78,10 @@ def compress(channels: Float[Tensor, "batch 8 length"]) -> Float[Tensor, "batch 
 
 
 class MotionGRU(TwoHeads):
-    """Gravity-aware front end, a learned spectrogram beside convolutions, a GRU over time, statistics over time.
+    """Gravity-aware front end, a spectrogram beside convolutions, a GRU over time, statistics over time.
 
     The spectrogram (pairs of filters, power, mean over a fifth of a second, log) gives what band powers give a
-    classifier of handcrafted features; its filters begin as windowed sines and cosines and are learned.
+    classifier of handcrafted features; its filters are windowed sines and cosines, and stay so unless `learn_bank`.
 
     Shape:
         (B, 6, L) -> (B, hidden_dim), L >= 64; at 250 samples the GRU sees 25 steps.
@@ -95,6 +98,7 @@ class MotionGRU(TwoHeads):
         self.bank = nn.Conv1d(8, 2 * powers, config.taps, padding=config.taps // 2, groups=8, bias=False)
         with torch.no_grad():
             self.bank.weight.copy_(_sines(config)[:, None])
+        self.bank.weight.requires_grad_(config.learn_bank)
         self.norm_bank = nn.BatchNorm1d(powers)
         self.stem = nn.Sequential(
             nn.Conv1d(8, w // 2, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(w // 2), nn.GELU(),

@@ -1,0 +1,100 @@
+"""What makes pretraining on simulated people help real ones: recipes of our encoder, scored on ClassyGlass 1A.
+
+1A is the set for tuning; 1B, the test set, is never opened here. Everything is scored by `fewshot`'s protocol on the
+same draws, and each line's gain over random weights and over handcrafted features is paired. 150 steps a line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from eailkit.activity_windows import classyglass
+from eailkit.baselines.handcrafted import handcrafted_features
+from eailkit.errors import ConfigError
+from eailkit.fewshot_scores import Scores
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.pipeline import Run
+from eailkit.primus import pretrain
+from eailkit.primus_figures import UNTRAINED
+from eailkit.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
+
+COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --profile quick --only primus_tuning"
+SHOTS, DRAWS, STEPS = (1, 5, 20, 50), 5, 150
+LEARNED = {"encoder_options": {"learn_bank": True}}
+LINES = {  # name -> changes of `primus_run.OURS`; the first is what it is
+    "mounted, fixed filters": {},
+    "mounted, learned filters": LEARNED,
+    "worn, fixed filters": {"recipe": "worn"},
+    "worn, learned filters": {"recipe": "worn"} | LEARNED,
+    "mounted, fixed filters, views of one moment": {"neighbour_s": 0.0},
+}
+
+
+def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "results") -> None:
+    """Pretrain each line (or find it), score it on 1A, and write table `primus_tuning`.
+
+    Args:
+        out: folder of a run; its kitchens are pretrained on too.
+        profile: of the kitchens.
+        seed: of the pretraining.
+        results: folder of the ledger.
+
+    Raises:
+        ConfigError: EAILKIT_REAL_DATA names no folder.
+    """
+    if not (real := os.environ.get("EAILKIT_REAL_DATA")):
+        raise ConfigError("primus_tuning: found no EAILKIT_REAL_DATA; expected the folder that holds classyglass.")
+    run = PrimusRun(Path(out) / "primus", "bench", kitchens=Run(out, profile, seed=seed).dataset(), seed=seed)
+    windows = classyglass(Path(real) / "classyglass", "1A")
+    test, path = TestSet("1A", windows), run.folder("tuning") / "scores.npz"
+    scores = Scores.load(path) if path.is_file() else Scores.of(windows)
+    size, minutes = replace(run.size, shots=SHOTS, seeds=DRAWS), {}
+    for name in (HANDCRAFTED, UNTRAINED, *LINES):
+        began = time.monotonic()
+        if not scores.has(name, "encoder", SHOTS[-1], DRAWS - 1):
+            score_features(name, _features(run, name, windows.imu), test, scores, size)
+            scores.save(path)
+        minutes[name] = (time.monotonic() - began) / 60
+    rows = [_row(run, scores, name, minutes[name]) for name in minutes]
+    append_rows("primus_tuning", rows, results_dir=results)
+
+
+def _features(run: PrimusRun, name: str, imu):
+    if name == HANDCRAFTED:
+        return handcrafted_features(imu)
+    if name == UNTRAINED:
+        return run.untrained("ours", alone=True).embed(imu, at="encoder")
+    config = replace(run.config("PRIMUS", "ours"), **LINES[name])
+    train = replace(run.size.train, steps=STEPS, seed=run.size.train.seed + run.seed)
+    model, _ = pretrain(
+        run.triplets, config, train, batch=run.size.batch, out_dir=run.folder("tuning"),
+        name=name.replace(" ", "_").replace(",", ""),
+    )  # fmt: skip
+    return model.embed(imu, at="encoder")
+
+
+def _row(run: PrimusRun, scores: Scores, name: str, minutes: float) -> LedgerRow:
+    mean, spread = {}, {}
+
+    def note(key: str, found) -> None:
+        mean[key], spread[key] = round(found.mean, 3), round((found.high - found.low) / 2, 3)
+
+    for n in SHOTS:
+        note(f"macro_f1@{n}, %", scores.interval(name, "encoder", n))
+        for other in (UNTRAINED, HANDCRAFTED):
+            if name not in (other, HANDCRAFTED):
+                found = scores.difference((name, "encoder"), (other, "encoder"), n)
+                note(f"against {other}@{n}, points of macro_f1", found)
+    return LedgerRow(
+        id=name, question="What makes pretraining on simulated people help real ones (ClassyGlass 1A, tuning)?",
+        command=COMMAND,
+        config={
+            "changes": LINES.get(name, {}), "steps": STEPS, "batch": run.size.batch, "wearers": len(scores.wearers),
+            "draws": DRAWS, "spread": "half of the 95 % interval over wearers and draws",
+        },
+        commit=git_commit(), data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,
+        minutes=round(minutes, 2), device=device_name(),
+    )  # fmt: skip
