@@ -18,7 +18,7 @@ from jaxtyping import Float
 from eailkit import ledger
 from eailkit.errors import ConfigError
 from eailkit.fewshot_scores import METRICS, Scores
-from eailkit.primus_figures import FIGURES, SCRATCH
+from eailkit.primus_figures import FIGURES, SCRATCH, UNTRAINED
 from eailkit.primus_run import HANDCRAFTED
 
 COLUMNS = ("test", "method", "head", "shots", "metric", "mean", "low", "high")
@@ -155,6 +155,24 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
     k = found.shots / shots
     told = "as many" if 1 / 1.05 < k < 1.05 else f"{k:.2g} times as many" if k > 1 else f"{1 / k:.2g} times fewer"
     return f"{where}with {found.shots:.3g}: {told}", found
+
+
+def tuning_table(*, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
+    """What was tried on the tuning set, a row a line and a column a number of windows: macro-F1 and its gain, percent.
+
+    The gain over random weights is paired, ± half of its 95 % interval over wearers and draws. Empty where nothing was
+    recorded.
+    """
+    table = {}
+    for row in ledger.read("primus_tuning", results_dir=results_dir):
+        cells = {}
+        for key, mean in row["mean"].items():
+            if found := re.fullmatch(r"macro_f1@(\d+), %", key):
+                gain = f"against {UNTRAINED}@{found[1]}, points of macro_f1"
+                more = f" ({row['mean'][gain]:+.1f} ± {row['spread'][gain]:.1f})" if gain in row["mean"] else ""
+                cells[f"{found[1]} a class"] = f"{mean:.1f}{more}"
+        table[row["id"]] = cells
+    return pd.DataFrame(table).T
 
 
 def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:

@@ -10,12 +10,22 @@ import pytest
 from eailkit import ledger, plots, widgets
 from eailkit.errors import ConfigError
 from eailkit.fewshot_scores import Scores
-from eailkit.ledger import LedgerRow
+from eailkit.ledger import LedgerRow, append_rows
 from eailkit.plots.fewshot import aligned_share, base, look
 from eailkit.plots.primus import effective_rank, spread_of
 from eailkit.primus import Primus, PrimusConfig
 from eailkit.primus_course import SwitchBatch, course_run, found_itself, same_task, switch_batch
-from eailkit.primus_curves import COLUMNS, beside_each_other, curve, fewer_labels, from_scores, panels, reach, recorded
+from eailkit.primus_curves import (
+    COLUMNS,
+    beside_each_other,
+    curve,
+    fewer_labels,
+    from_scores,
+    panels,
+    reach,
+    recorded,
+    tuning_table,
+)
 from eailkit.primus_figures import FIG4, FIG5, UNTRAINED
 from eailkit.primus_losses import nearest
 from eailkit.primus_run import HANDCRAFTED
@@ -298,3 +308,22 @@ def test_the_timeline_shows_what_was_taught_and_what_is_said():
     found = pd.DataFrame({"start_s": [0.0, 5.0], "end_s": [5.0, 10.0], "label": ["a", "b"], "probability": [0.9, 0.6]})
     figure = plots.timeline_figure(found, {"a": [(0, 4)], "b": [(6, 9)]})
     assert list(figure.data[-1].x) == [2.5, 7.5] and len(figure.data) == 3
+
+
+def test_the_tuning_table_shows_gains_beside_scores(tmp_path):
+    assert not len(tuning_table(results_dir=tmp_path))
+    gain = "against random weights@5, points of macro_f1"
+    row = {
+        "question": "?", "command": "c", "config": {}, "commit": "c", "data_hash": "d", "seeds": (0,), "minutes": 0.1,
+        "device": "CPU",
+    }  # fmt: skip
+    rows = [
+        LedgerRow(id="handcrafted", mean={"macro_f1@5, %": 40.0}, spread={"macro_f1@5, %": 1.0}, **row),
+        LedgerRow(
+            id="mounted", mean={"macro_f1@5, %": 46.04, gain: -1.26}, spread={"macro_f1@5, %": 2.0, gain: 0.5}, **row
+        ),
+    ]
+    append_rows("primus_tuning", rows, results_dir=tmp_path)
+    table = tuning_table(results_dir=tmp_path)
+    assert table.loc["handcrafted", "5 a class"] == "40.0"
+    assert table.loc["mounted", "5 a class"] == "46.0 (-1.3 ± 0.5)"
