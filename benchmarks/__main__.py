@@ -14,6 +14,7 @@ from benchmarks import (
     localization,
     map_realism,
     primus_speed,
+    primus_tuning,
     real_walk,
     realism,
     scenarios,
