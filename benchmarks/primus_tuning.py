@@ -23,13 +23,15 @@ from eailkit.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
 
 COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --profile quick --only primus_tuning"
 SHOTS, DRAWS, STEPS = (1, 5, 20, 50), 5, 150
-LEARNED = {"encoder_options": {"learn_bank": True}}
+FIRST = {"keep_offset": True, "relations": False, "bands": 12, "lowest_hz": 0.6}  # of the encoder
 LINES = {  # name -> changes of `primus_run.OURS`; the first is what it is
-    "mounted, fixed filters": {},
-    "mounted, learned filters": LEARNED,
-    "worn, fixed filters": {"recipe": "worn"},
-    "worn, learned filters": {"recipe": "worn"} | LEARNED,
-    "mounted, fixed filters, views of one moment": {"neighbour_s": 0.0},
+    "ours": {},
+    "learned filters": {"encoder_options": {"learn_bank": True}},
+    "augmentation worn": {"recipe": "worn"},
+    "views of one moment": {"neighbour_s": 0.0},
+    "offset of the accelerometer kept": {"encoder_options": {"keep_offset": True}},
+    "without correlations of channels": {"encoder_options": {"relations": False}},
+    "encoder as first designed": {"encoder_options": FIRST},
 }
 
 

@@ -248,7 +248,8 @@ def pretrain(
     _check(triplets, config, batch)
     torch.manual_seed(train.seed)
     model = Primus(config, feature_dim=triplets.video.shape[1])
-    about = json.dumps([config.to_dict(), triplets.data_hash, batch], sort_keys=True)
+    encoder = asdict(model.encoder.config)  # with its defaults, which a later version may change
+    about = json.dumps([config.to_dict(), encoder, triplets.data_hash, batch], sort_keys=True)
     history = fit(
         model, Batches(triplets, config, batch), lambda m, b: m.loss(b), train, out_dir=out_dir, name=name,
         context=hashlib.sha1(about.encode()).hexdigest()[:12], progress=progress,
@@ -281,7 +282,8 @@ def save(model: Primus, path: str | Path, *, half: bool = False, **card) -> Path
     Args:
         half: in float16, for what ships; reading widens.
     """
-    config = model.config.to_dict()
+    whole = asdict(model.encoder.config) | dict(model.config.encoder_options)  # defaults may change, files don't
+    config = replace(model.config, encoder_options=whole).to_dict()
     feature_dim = model.encoder.multimodal_head.out_features
     about = {"config": json.dumps(config), "feature_dim": str(feature_dim), "card": json.dumps(card)}
     return save_weights(model.encoder, path, metadata=about, half=half)

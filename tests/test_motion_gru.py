@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from eailkit.augment import livelier, rotated
-from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity
+from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity, correlations
 from eailkit.encoders.stacked_rnn import StackedRNN
 
 
@@ -74,7 +75,7 @@ def test_it_is_no_larger_than_the_papers_encoder():
 def test_filters_begin_at_their_frequencies():
     config = MotionGruConfig()
     model, t = MotionGRU(config), torch.arange(250) / 50
-    hz = torch.logspace(torch.log10(torch.tensor(0.6)), torch.log10(torch.tensor(22.0)), config.bands)
+    hz = torch.logspace(np.log10(config.lowest_hz), np.log10(config.highest_hz), config.bands)
 
     def strongest(tone_hz: float) -> int:
         x = torch.zeros(1, 6, 250)
@@ -83,8 +84,34 @@ def test_filters_begin_at_their_frequencies():
         return int(pairs.square().sum(1)[:, 50:200].mean(1).argmax())
 
     assert strongest(2.0) == int((hz.log() - torch.tensor(2.0).log()).abs().argmin())
-    found = [strongest(float(f)) for f in hz]
-    assert found[2:] == list(range(2, config.bands)) and found[0] <= 1  # below 1 Hz a second holds no whole period
+    found, low = [strongest(float(f)) for f in hz], int((hz < 1.0).sum())  # a second holds no whole period of these
+    assert found[low:] == list(range(low, config.bands)) and max(found[:low]) <= low
+
+
+@torch.no_grad()
+def test_an_uncalibrated_accelerometer_gives_the_same():
+    torch.manual_seed(0)
+    x = windows()
+    up = torch.nn.functional.normalize(x[:, :3].mean(2, keepdim=True), dim=1)
+    shifted = torch.cat([x[:, :3] - 0.5 * up, x[:, 3:]], dim=1)  # 9.3 m/s2 at rest instead of 9.8
+    apart = {}
+    for keep in (False, True):
+        model = MotionGRU(MotionGruConfig(keep_offset=keep))
+        for _ in range(5):
+            model(windows(32))
+        a, b = model.eval()(x), model(shifted)
+        apart[keep] = float(((a - b).norm(dim=1) / a.norm(dim=1)).median())
+    assert 20 * apart[False] < apart[True], apart
+    filters = MotionGRU().bank.weight[:, 0]
+    assert filters.sum(dim=1).abs().max() < 1e-5 < filters.abs().sum(dim=1).min()
+
+
+def test_correlations_are_numpys():
+    x = torch.randn(3, 8, 250, generator=torch.Generator().manual_seed(0)).cumsum(2)
+    i, j = np.triu_indices(8, 1)
+    expected = np.stack([np.corrcoef(v)[i, j] for v in x.numpy()])
+    np.testing.assert_allclose(correlations(x), expected, atol=1e-3)
+    assert not correlations(torch.ones(1, 8, 250)).any()
 
 
 def test_windows_that_are_too_short_are_refused():

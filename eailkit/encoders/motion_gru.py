@@ -30,6 +30,9 @@ class MotionGruConfig:
     Attributes:
         bands: filters a channel, at `lowest_hz` to `highest_hz` on a logarithmic scale.
         taps: length of a filter, samples.
+        keep_offset: whether |acc| keeps its mean and filters answer to a constant. Real accelerometers aren't
+            calibrated (9.3 to 10.0 m/s2 at rest), so that an offset names the device, and thereby its wearer.
+        relations: whether correlations between the eight channels are kept beside their powers.
         learn_bank: whether training changes the filters. Simulated people bend them towards what simulators make, to
             the cost of real ones (results/primus_tuning.json).
         width: channels of the convolutions.
@@ -38,10 +41,12 @@ class MotionGruConfig:
         multimodal_dim: of the multimodal head; embed_dim where None.
     """
 
-    bands: int = 12
+    bands: int = 16
     taps: int = 50
+    keep_offset: bool = False
+    relations: bool = True
     learn_bank: bool = False
-    lowest_hz: float = 0.6
+    lowest_hz: float = 0.4
     highest_hz: float = 22.0
     rate_hz: float = 50.0
     width: int = 96
@@ -50,12 +55,17 @@ class MotionGruConfig:
     multimodal_dim: int | None = None
 
 
-def along_gravity(imu: Float[Tensor, "batch 6 length"]) -> Float[Tensor, "batch 8 length"]:
+def along_gravity(
+    imu: Float[Tensor, "batch 6 length"], *, keep_offset: bool = False
+) -> Float[Tensor, "batch 8 length"]:
     """What a window says whatever the sensor's mounting: parts along and across its own mean specific force.
 
     Channels: vertical acceleration without gravity, horizontal acceleration, |acc| - g, tilt against the mean
     (over 0.5 s), m/s2; rate about the vertical, across it, |gyro|, rad/s; and |change of acc| a sample, m/s2.
     Rotating both sensors by one rotation changes nothing.
+
+    Args:
+        keep_offset: g is 9.81 m/s2; else what this accelerometer shows in this window: the mean, of each of the two.
     """
     acc, gyro = imu[:, :3], imu[:, 3:]
     up = F.normalize(acc.mean(dim=2, keepdim=True), dim=1)
@@ -64,8 +74,9 @@ def along_gravity(imu: Float[Tensor, "batch 6 length"]) -> Float[Tensor, "batch 
     slow = F.avg_pool1d(F.pad(acc, (12, 12), mode="replicate"), 25, stride=1)  # half a second at 50 Hz
     tilt = size(slow - up * (slow * up).sum(1, keepdim=True))
     jerk = size(F.pad(acc.diff(dim=2), (1, 0)))
+    at_rest = (lambda v: GRAVITY_MPS2) if keep_offset else (lambda v: v.mean(dim=1, keepdim=True))
     return torch.stack([
-        a_up - GRAVITY_MPS2, size(acc - a_up[:, None] * up), size(acc) - GRAVITY_MPS2, tilt,
+        a_up - at_rest(a_up), size(acc - a_up[:, None] * up), size(acc) - at_rest(size(acc)), tilt,
         w_up, size(gyro - w_up[:, None] * up), size(gyro), jerk,
     ], dim=1)  # fmt: skip
 
@@ -88,7 +99,7 @@ class MotionGRU(TwoHeads):
 
     Example:
         >>> MotionGRU().eval()(torch.zeros(2, 6, 250)).shape
-        torch.Size([2, 704])
+        torch.Size([2, 828])
     """
 
     def __init__(self, config: MotionGruConfig | None = None):
@@ -106,7 +117,7 @@ class MotionGRU(TwoHeads):
         )  # fmt: skip
         self.mix = nn.Sequential(nn.Conv1d(powers + w, w, 3, padding=1, bias=False), nn.BatchNorm1d(w), nn.GELU())
         self.gru = nn.GRU(w, config.hidden, batch_first=True)
-        self.hidden_dim = 2 * config.hidden + 3 * powers + w
+        self.hidden_dim = 2 * config.hidden + 3 * powers + w + (28 if config.relations else 0)
         self.norm_out = nn.BatchNorm1d(self.hidden_dim)
         self.ssl_head = nn.Linear(self.hidden_dim, config.embed_dim)
         self.multimodal_head = nn.Linear(self.hidden_dim, config.multimodal_dim or config.embed_dim)
@@ -119,7 +130,7 @@ class MotionGRU(TwoHeads):
         """
         if imu.ndim != 3 or imu.shape[1] != 6 or imu.shape[2] < SHORTEST:
             raise ValueError(f"MotionGRU: found input {tuple(imu.shape)}; expected (B, 6, L) with L >= {SHORTEST}.")
-        x = along_gravity(imu.float())
+        x = channels = along_gravity(imu.float(), keep_offset=self.config.keep_offset)
         pairs = self.bank(x).float().unflatten(1, (-1, 2))  # (B, powers, 2, L + 1)
         power = F.avg_pool1d(pairs.square().sum(2), 10)  # (B, powers, L / 10)
         bank = self.norm_bank(torch.log(power + 1e-5))
@@ -128,16 +139,32 @@ class MotionGRU(TwoHeads):
         x = self.mix(torch.cat([bank[..., :steps], shape[..., :steps]], dim=1))  # (B, w, L / 10)
         out, _ = self.gru(x.transpose(1, 2))
         pooled = [out.mean(1), out.amax(1), bank.mean(2), bank.std(2), bank.amax(2), x.mean(2)]
+        if self.config.relations:
+            pooled.append(correlations(channels))
         return self.norm_out(torch.cat(pooled, dim=1).float())
 
 
+def correlations(channels: Float[Tensor, "batch 8 length"]) -> Float[Tensor, "batch 28"]:
+    """Pearson's r over time of every pair of channels: a step shakes the head up as it nods, typing doesn't."""
+    x = channels - channels.mean(dim=2, keepdim=True)
+    unit = x / (x.square().mean(dim=2, keepdim=True).sqrt() + 1e-3)  # a resting channel goes with none
+    i, j = torch.triu_indices(8, 8, 1, device=x.device)
+    return (unit @ unit.transpose(1, 2) / x.shape[2])[:, i, j]
+
+
 def _sines(config: MotionGruConfig) -> Float[Tensor, "filters taps"]:
-    """Windowed cosine and sine at every band's frequency, for each of the eight channels, of unit gain."""
+    """Windowed cosine and sine at every band's frequency, for each of the eight channels; a constant gives zero.
+
+    Gain is one but for the lowest bands, of which a second holds less than a period.
+    """
     hz = torch.logspace(math.log10(config.lowest_hz), math.log10(config.highest_hz), config.bands)
     t = (torch.arange(config.taps) - config.taps // 2) / config.rate_hz
     phase = 2 * math.pi * hz[:, None] * t
     cycles = torch.clamp(3.0 / hz, max=config.taps / config.rate_hz)  # three periods, where they fit
     window = torch.exp(-0.5 * (t / (0.25 * cycles[:, None])) ** 2)
     window = window / window.sum(dim=1, keepdim=True)
-    pairs = torch.stack([window * torch.cos(phase), window * torch.sin(phase)], dim=1).flatten(0, 1)
+    pairs = torch.stack([window * torch.cos(phase), window * torch.sin(phase)], dim=1)
+    if not config.keep_offset:  # as a Morlet wavelet does
+        pairs = pairs - window[:, None] * pairs.sum(dim=2, keepdim=True)
+    pairs = pairs.flatten(0, 1)
     return pairs.repeat(8, 1)
