@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eailkit.augment import livelier, rotated
-from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity, correlations
+from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity, band_powers, correlations
 from eailkit.encoders.stacked_rnn import StackedRNN
 
 
@@ -104,6 +104,15 @@ def test_an_uncalibrated_accelerometer_gives_the_same():
     assert 20 * apart[False] < apart[True], apart
     filters = MotionGRU().bank.weight[:, 0]
     assert filters.sum(dim=1).abs().max() < 1e-5 < filters.abs().sum(dim=1).min()
+
+
+@pytest.mark.parametrize("length", [64, 199, 250, 255])
+def test_band_powers_are_those_of_a_convolution(length):
+    g = torch.Generator().manual_seed(0)
+    x, filters = torch.randn(3, 8, length, generator=g), torch.randn(8 * 6, 50, generator=g)
+    pairs = torch.nn.functional.conv1d(x, filters[:, None], padding=25, groups=8).unflatten(1, (-1, 2))
+    expected = torch.nn.functional.avg_pool1d(pairs.square().sum(2), 10)
+    torch.testing.assert_close(band_powers(x, filters, 10), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_correlations_are_numpys():

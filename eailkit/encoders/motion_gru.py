@@ -19,6 +19,7 @@ from eailkit.encoders.two_heads import TwoHeads
 from eailkit.recording import GRAVITY_MPS2
 
 SHORTEST = 64  # samples
+HOP = 10  # samples a step of the spectrogram and of the GRU: a fifth of a second
 ACC_SCALE_MPS2 = 0.3  # where acceleration turns from linear to logarithmic: about the quiet head's own motion
 GYRO_SCALE_RADPS = 0.1
 
@@ -88,6 +89,31 @@ def compress(channels: Float[Tensor, "batch 8 length"]) -> Float[Tensor, "batch 
     return torch.sign(channels) * torch.log1p(channels.abs() / scale)
 
 
+def band_powers(
+    channels: Float[Tensor, "batch 8 length"], filters: Float[Tensor, "filters taps"], hop: int
+) -> Float[Tensor, "batch powers steps"]:
+    """Mean over `hop` samples of the power behind every pair of filters: a convolution, squared, summed and pooled.
+
+    One matrix product a channel gives all outputs of a hop at once, so that squares are summed while they are in the
+    cache: the same numbers as conv1d (padded by half of the taps) and avg_pool1d, in a fraction of the time.
+
+    Args:
+        filters: as many a channel, in pairs (cosine, sine).
+    """
+    (n, groups, _), (_, taps) = channels.shape, filters.shape
+    own = filters.unflatten(0, (groups, -1))  # (8, f, taps)
+    span, f = taps + hop - 1, own.shape[1]
+    blocks = F.pad(channels, (taps // 2, taps // 2)).unfold(2, span, hop)  # (B, 8, steps, span)
+    # row s holds the filter from sample s on: what the s-th output of a hop multiplies with
+    shifted = F.pad(own[:, :, None].expand(-1, -1, hop, -1), (0, hop)).flatten(2)[..., : hop * span]
+    shifted = shifted.reshape(groups, f * hop, span)
+    powers = []
+    for rows, columns in zip(blocks.unbind(1), shifted, strict=True):  # a channel at a time: squares stay in the cache
+        found = rows.flatten(0, 1) @ columns.T  # (B * steps, f * hop)
+        powers.append(found.square().view(n, -1, f // 2, 2 * hop).sum(3))
+    return torch.cat(powers, dim=2).transpose(1, 2) / hop
+
+
 class MotionGRU(TwoHeads):
     """Gravity-aware front end, a spectrogram beside convolutions, a GRU over time, statistics over time.
 
@@ -113,7 +139,7 @@ class MotionGRU(TwoHeads):
         self.norm_bank = nn.BatchNorm1d(powers)
         self.stem = nn.Sequential(
             nn.Conv1d(8, w // 2, 7, stride=2, padding=3, bias=False), nn.BatchNorm1d(w // 2), nn.GELU(),
-            nn.Conv1d(w // 2, w, 5, padding=2, bias=False), nn.BatchNorm1d(w), nn.GELU(), nn.AvgPool1d(5),
+            nn.Conv1d(w // 2, w, 5, padding=2, bias=False), nn.BatchNorm1d(w), nn.GELU(), nn.AvgPool1d(HOP // 2),
         )  # fmt: skip
         self.mix = nn.Sequential(nn.Conv1d(powers + w, w, 3, padding=1, bias=False), nn.BatchNorm1d(w), nn.GELU())
         self.gru = nn.GRU(w, config.hidden, batch_first=True)
@@ -131,8 +157,7 @@ class MotionGRU(TwoHeads):
         if imu.ndim != 3 or imu.shape[1] != 6 or imu.shape[2] < SHORTEST:
             raise ValueError(f"MotionGRU: found input {tuple(imu.shape)}; expected (B, 6, L) with L >= {SHORTEST}.")
         x = channels = along_gravity(imu.float(), keep_offset=self.config.keep_offset)
-        pairs = self.bank(x).float().unflatten(1, (-1, 2))  # (B, powers, 2, L + 1)
-        power = F.avg_pool1d(pairs.square().sum(2), 10)  # (B, powers, L / 10)
+        power = band_powers(x, self.bank.weight[:, 0], HOP).float()  # (B, powers, L / 10)
         bank = self.norm_bank(torch.log(power + 1e-5))
         shape = self.stem(compress(x))
         steps = min(bank.shape[2], shape.shape[2])
