@@ -116,6 +116,12 @@ class Scores:
         self.confusion[key] = flat.reshape(len(self.wearers), C, C)
         self.training[key] = np.zeros(C) if training is None else np.asarray(training, dtype=np.float64)
 
+    def share(self, method: str, head: str, other_head: str) -> None:
+        """Give a head's points to another that reads the same features, which needn't be fitted twice."""
+        for key in [k for k in self.confusion if k[:2] == (method, head)]:
+            for held in (self.confusion, self.training):
+                held[(method, other_head, *key[2:])] = held[key]
+
     def take(self, other: Scores) -> None:
         """Add the points of another run on the same test that aren't here yet.
 

@@ -278,8 +278,9 @@ class PrimusRun:
                 test.windows, split[0], name, scores, heads=("random", "text"), text=text, shots=size.shots,
                 seeds=size.seeds, test=test.test, test_features=split[1],
             )  # fmt: skip
-        for head in ("encoder",) if aligned else ("encoder", "random"):
-            score_features(name, hidden, test, scores, size, head=head)
+        score_features(name, hidden, test, scores, size, head="encoder")
+        if not aligned:
+            scores.share(name, "encoder", "random")
 
     def score_handcrafted(self, test: TestSet, scores: Scores, *, boosting: bool = True) -> None:
         """What a user would pick instead: handcrafted features with logistic regression, and with boosted trees.

@@ -280,3 +280,14 @@ def test_two_runs_that_score_at_once_keep_each_others_points():
     other = Scores(one.name, one.classes, ("somebody",))
     with pytest.raises(DatasetError, match="scores of another test"):
         one.take(other)
+
+
+def test_two_heads_that_read_the_same_features_share_points():
+    scores = Scores("made up", ("a", "b"), ("p0",))
+    truth, found = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    scores.add("m", "encoder", 5, 0, truth, found, np.array(["p0"] * 4), training=np.array([5.0, 4.0]))
+    scores.add("other", "encoder", 5, 0, truth, truth, np.array(["p0"] * 4))
+    scores.share("m", "encoder", "random")
+    assert scores.has("m", "random", 5, 0) and not scores.has("other", "random", 5, 0)
+    assert scores.values("m", "random", 5) == scores.values("m", "encoder", 5)
+    np.testing.assert_array_equal(scores.training[("m", "random", 5, 0)], [5.0, 4.0])
