@@ -83,7 +83,8 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
 PRIMUS_LINES = (  # table, row of it, what README calls it
     ("primus_fig4_bench", "PRIMUS, our encoder | encoder", "**PRIMUS's objective, our encoder**"),
     (
-        "primus_fig4_bench", "PRIMUS, with unlabelled 1A, our encoder | encoder",
+        "primus_fig4_bench",
+        "PRIMUS, with unlabelled 1A, our encoder | encoder",
         "the same, twelve other real people's unlabelled windows mixed in",
     ),
     ("primus_fig4_bench", "IMU2CLIP, our encoder | encoder", "IMU2CLIP's objective, our encoder"),

@@ -121,10 +121,16 @@ def judge(figures: Figures, encoders: Sequence[str] = ("paper", "ours")) -> pd.D
                 {
                     "claim": item.claim, "encoder": encoder, "test": item.test, "what": what, "verdict": found[0],
                     "mean": found[1].mean, "low": found[1].low, "high": found[1].high,
-                    "shots": "all" if item.shots is None else _counts(item.shots),
+                    "shots": _told(item),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _told(item: Comparison) -> str:
+    if item.expect == "collapse":
+        return "most"
+    return "all" if item.shots is None else _counts(item.shots)
 
 
 def _counts(shots: tuple[int, ...]) -> str:
@@ -170,7 +176,11 @@ def claims_table(profile: str = "bench", *, results_dir: Path | str = ledger.RES
     rows = []
     for row in ledger.read(f"primus_claims_{profile}", results_dir=results_dir):
         c = row["config"]
-        points = f"{row['mean']['points']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}]"
+        accuracy = c["what"].endswith("collapses")  # everything else is a difference
+        mean, low, high = (
+            f"{v:.1f}" if accuracy else f"{v:+.1f}" for v in (row["mean"]["points"], c["low"], c["high"])
+        )
+        points = f"{mean} % [{low}, {high}]" if accuracy else f"{mean} [{low}, {high}]"
         told = {k: c[k] for k in ("claim", "encoder", "test", "what", "verdict", "shots")}
         rows.append(told | {"points": points})
     return pd.DataFrame(rows)

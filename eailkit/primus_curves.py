@@ -188,4 +188,5 @@ def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:
     told = kept.assign(found=kept.verdict + ", " + kept.points, encoder="encoder: " + kept.encoder)
     rows = ["claim", "test", "what", "shots"]
     wide = told.pivot(index=rows, columns="encoder", values="found").fillna("–")
+    wide = wide.reindex(pd.MultiIndex.from_frame(told[rows].drop_duplicates()))  # as recorded, not 1, 10, 2
     return wide.rename_axis(columns=None).rename_axis(index={"shots": "windows a class"})

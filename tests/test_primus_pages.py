@@ -158,6 +158,8 @@ def test_a_method_has_one_look_everywhere():
     assert len(set(looks.values())) == len(set(methods))
     assert look("PRIMUS, our encoder")["colour"] == look("PRIMUS")["colour"]
     assert look("PRIMUS, our encoder")["dash"] != look("PRIMUS")["dash"]
+    mixed = look("PRIMUS, with unlabelled 1A, our encoder")
+    assert mixed["symbol"] not in {look(m)["symbol"] for m in ("PRIMUS", "PRIMUS, our encoder")}
     assert base("PRIMUS, 10 % aligned, our encoder") == "PRIMUS" and base("NN, IMU alone") == "NN, IMU alone"
     assert aligned_share("IMU2CLIP, 25 % aligned") == 0.25 and aligned_share("IMU2CLIP") == 1.0
 
@@ -301,6 +303,8 @@ def test_verdicts_of_both_encoders_stand_side_by_side():
     found = beside_each_other(pd.DataFrame(rows))
     assert list(found.columns) == ["encoder: ours", "encoder: paper"] and len(found) == 2
     assert found.iloc[1].tolist() == ["–", "holds, +1.0 [+0.5, +1.5]"]
+    counts = [rows[0] | {"claim": "goal", "shots": n} for n in ("1", "2", "10")]
+    assert [at[-1] for at in beside_each_other(pd.DataFrame(counts)).index] == ["1", "2", "10"]
     assert len(beside_each_other(pd.DataFrame(rows), "d")) == 1 and not len(beside_each_other(pd.DataFrame()))
 
 

@@ -41,6 +41,8 @@ def look(label: str) -> dict[str, str]:
     """Colour, symbol and dash of a line, the same in every figure."""
     colour, symbol = _LOOKS.get(base(label), (6, "circle-dot"))
     dash = "dot" if base(label) == "handcrafted" else "dash" if label.endswith(", our encoder") else "solid"
+    if "with unlabelled" in label:
+        symbol, dash = symbol.removesuffix("-open") + "-open", "longdashdot"
     return {"colour": CYCLE[colour], "symbol": symbol, "dash": dash}
 
 
