@@ -175,6 +175,24 @@ def tuning_table(*, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFram
     return pd.DataFrame(table).T
 
 
+def placement_table(
+    shots: int = 20, profile: str = "bench", *, results_dir: Path | str = ledger.RESULTS_DIR
+) -> pd.DataFrame:
+    """Trained on one temple, tested elsewhere: a row a method and a column a place, macro-F1 in percent.
+
+    In brackets what is lost against the temple of training, paired and averaged over numbers of windows, ± half of its
+    95 % interval over wearers and draws. Empty where nothing was recorded.
+    """
+    table: dict[str, dict[str, str]] = {}
+    for row in ledger.read(f"primus_placement_{profile}", results_dir=results_dir):
+        config, mean = row["config"], row["mean"]
+        lost = f"against {config['trained at']}, points of macro_f1"
+        more = f" ({mean[lost]:+.1f} ± {row['spread'][lost]:.1f})" if lost in mean else ""
+        cell = f"{mean[f'macro_f1@{shots}, %']:.1f}{more}"
+        table.setdefault(config["method"], {})[config["place"]] = cell
+    return pd.DataFrame(table).T
+
+
 def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:
     """Recorded verdicts, a row a comparison and a column an encoder.
 

@@ -22,6 +22,7 @@ from eailkit.primus_curves import (
     fewer_labels,
     from_scores,
     panels,
+    placement_table,
     reach,
     recorded,
     tuning_table,
@@ -331,3 +332,23 @@ def test_the_tuning_table_shows_gains_beside_scores(tmp_path):
     table = tuning_table(results_dir=tmp_path)
     assert table.loc["handcrafted", "5 a class"] == "40.0"
     assert table.loc["mounted", "5 a class"] == "46.0 (-1.3 ± 0.5)"
+
+
+def test_the_placement_table_shows_what_is_lost(tmp_path):
+    assert not len(placement_table(results_dir=tmp_path))
+    lost, row = "against left temple, points of macro_f1", {"question": "?", "command": "c", "commit": "c"}
+    row |= {"data_hash": "d", "seeds": (0,), "minutes": 0.1, "device": "CPU"}
+    at = {"method": "handcrafted", "trained at": "left temple"}
+    rows = [
+        LedgerRow(
+            id="handcrafted | left temple", config=at | {"place": "left temple"}, mean={"macro_f1@20, %": 80.0},
+            spread={"macro_f1@20, %": 1.0}, **row,
+        ),
+        LedgerRow(
+            id="handcrafted | ear", config=at | {"place": "ear"}, mean={"macro_f1@20, %": 79.04, lost: -0.96},
+            spread={"macro_f1@20, %": 1.0, lost: 0.52}, **row,
+        ),
+    ]  # fmt: skip
+    append_rows("primus_placement_bench", rows, results_dir=tmp_path)
+    table = placement_table(results_dir=tmp_path)
+    assert table.loc["handcrafted"].to_dict() == {"left temple": "80.0", "ear": "79.0 (-1.0 ± 0.5)"}
