@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -117,6 +116,8 @@ def fit(
         CheckpointError: the files in out_dir are truncated or belong to another configuration.
         FloatingPointError: the loss is NaN; the last good checkpoint stays.
     """
+    from lightning_fabric import Fabric  # 240 MB and a second that only training needs
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision at every start
     precision = precision_on(config.precision, config.device)
     fabric = Fabric(accelerator=config.device, devices=1, precision=precision)
