@@ -298,10 +298,10 @@ def load(path: str | Path) -> tuple[Primus, dict]:
     try:
         with safe_open(str(path), framework="pt") as file:
             about = file.metadata() or {}
-    except Exception:  # load_weights below says what is wrong
+    except Exception:
+        load_weights(nn.Module(), path)  # says what is wrong: missing, truncated, no safetensors
         about = {}
     if "config" not in about:
-        load_weights(nn.Module(), path) if not Path(path).is_file() else None
         raise CheckpointError(f"{path}: found no PRIMUS configuration; expected a file of `eailkit.primus.save`.")
     try:
         values = json.loads(about["config"])

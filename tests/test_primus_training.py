@@ -228,6 +228,10 @@ def test_weights_of_something_else_are_refused(tmp_path):
             primus.load(tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=r"absent"):
         primus.load(tmp_path / "absent.safetensors")
+    whole = primus.save(primus.Primus(small(), feature_dim=16), tmp_path / "whole.safetensors")
+    (tmp_path / "half.safetensors").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match=r"half\.safetensors.*truncated"):
+        primus.load(tmp_path / "half.safetensors")
 
 
 def test_smaller_shares_of_aligned_data_are_part_of_larger_ones():

@@ -66,7 +66,8 @@ def along_gravity(
     Rotating both sensors by one rotation changes nothing.
 
     Args:
-        keep_offset: g is 9.81 m/s2; else what this accelerometer shows in this window: the mean, of each of the two.
+        keep_offset: gravity is taken as 9.81 m/s2, which leaves an accelerometer's offset in; else as what this one
+            shows in this window, the channel's mean.
     """
     acc, gyro = imu[:, :3], imu[:, 3:]
     up = F.normalize(acc.mean(dim=2, keepdim=True), dim=1)
@@ -143,7 +144,7 @@ class MotionGRU(TwoHeads):
         )  # fmt: skip
         self.mix = nn.Sequential(nn.Conv1d(powers + w, w, 3, padding=1, bias=False), nn.BatchNorm1d(w), nn.GELU())
         self.gru = nn.GRU(w, config.hidden, batch_first=True)
-        self.hidden_dim = 2 * config.hidden + 3 * powers + w + (28 if config.relations else 0)
+        self.hidden_dim = 2 * config.hidden + 3 * powers + w + (28 if config.relations else 0)  # 8 * 7 / 2 pairs
         self.norm_out = nn.BatchNorm1d(self.hidden_dim)
         self.ssl_head = nn.Linear(self.hidden_dim, config.embed_dim)
         self.multimodal_head = nn.Linear(self.hidden_dim, config.multimodal_dim or config.embed_dim)
