@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.localization import method_rows
-from eailkit.joined import joined_table
-from eailkit.ledger import append_rows, device_name, git_commit
-from eailkit.pipeline import Run
+from eailkit.evaluation import METRICS, Table, verdict
+from eailkit.joined import USES, joined_table, line_name
+from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.pipeline import FULL, Run
 from eailkit.primus_run import PrimusRun
 
 
@@ -25,4 +26,24 @@ def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "
         "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": (seed,),
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    append_rows(f"joined_{profile}", method_rows([table], common), results_dir=results)
+    rows = with_differences(method_rows([table], common), table, list(encoders))
+    append_rows(f"joined_{profile}", rows, results_dir=results)
+
+
+def with_differences(rows: list[LedgerRow], table: Table, labels: list[str]) -> list[LedgerRow]:
+    """Each row with its paired differences: against EAIL as it is, and against the same encoder from scratch.
+
+    A difference is the text of its interval over rooms and people, percent points, and the verdict it allows.
+    """
+    lines = {line_name(label, use): line_name(label, USES[0]) for label in labels for use in USES}
+    for row in rows:
+        split, _, method = row.id.partition(" | ")
+        if method not in lines:
+            continue
+        others = {"EAIL as it is": FULL} | ({"from scratch": lines[method]} if method != lines[method] else {})
+        found = {n: {m: table.difference(method, other, split, m) for m in METRICS} for n, other in others.items()}
+        row.config["against"] = {
+            name: {metric: {"points": str(gain), "verdict": verdict(gain)} for metric, gain in gains.items()}
+            for name, gains in found.items()
+        }
+    return rows

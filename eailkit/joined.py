@@ -115,6 +115,11 @@ def joined_stage1(run: Run, prepared: Prepared, primus: Primus, use: str, *, nam
     return model.eval(), history
 
 
+def line_name(label: str, use: str) -> str:
+    """How tables call EAIL with an encoder in one of its uses."""
+    return f"EAIL, {label}, {use}"
+
+
 def add_joined(run: Run, table: Table, primus: Primus, use: str, *, label: str) -> History:
     """Train both stages with the encoder and add its line to a table of methods.
 
@@ -135,7 +140,7 @@ def add_joined(run: Run, table: Table, primus: Primus, use: str, *, label: str) 
         config=stage2_config(run.profile, len(prepared.action_names)), train=run.profile.stage2, progress=run.progress,
     )  # fmt: skip
     table.add(
-        f"EAIL, {label}, {use}",
+        line_name(label, use),
         lambda take: predict_take(stage2, prepared, features, take, profile=run.profile),
     )
     first.minutes += second.minutes
@@ -164,4 +169,14 @@ def joined_table(
     return table, minutes
 
 
-__all__ = ["USES", "ContextTake", "PrimusImu", "add_joined", "around", "joined_stage1", "joined_table", "with_context"]
+__all__ = [
+    "USES",
+    "ContextTake",
+    "PrimusImu",
+    "add_joined",
+    "around",
+    "joined_stage1",
+    "joined_table",
+    "line_name",
+    "with_context",
+]

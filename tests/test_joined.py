@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from benchmarks.joined import with_differences
+from benchmarks.localization import method_rows
 from eailkit import joined
 from eailkit.errors import ConfigError
+from eailkit.evaluation import METRICS, Table
+from eailkit.ledger import append_rows
+from eailkit.pipeline import FULL
 from eailkit.primus import Primus, PrimusConfig
+from eailkit.primus_curves import joined_recorded
 
 
 def test_context_is_the_five_seconds_around_each_second():
@@ -54,3 +61,34 @@ def test_frozen_encoder_does_not_move(encoder: str):
 def test_unknown_use_is_named():
     with pytest.raises(ConfigError, match="found use 'half'"):
         joined.joined_stage1(None, None, None, "half")
+
+
+def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path):
+    rng = np.random.default_rng(0)
+    takes = [(f"t{k}", f"room{k % 3}", f"p{k % 4}") for k in range(12)]
+    lines = {FULL: 0.0} | {joined.line_name("PRIMUS", use): gain for use, gain in zip(joined.USES, (1.0, 1.5, 6.0))}
+    base = {(split, take): rng.uniform(20, 60) for split in ("test-seen", "test-unseen") for take, *_ in takes}
+    table = Table(prepared=None)
+    table.scores = pd.DataFrame(
+        {"method": line, "split": split, "take": take, "room": room, "participant": person}
+        | dict.fromkeys(METRICS, base[split, take] + gain)
+        for line, gain in lines.items()
+        for split in table.splits
+        for take, room, person in takes
+    )
+    common = {"command": "c", "commit": "c", "data_hash": "d", "seeds": (0,), "minutes": 1.0, "device": "CPU"}
+    rows = with_differences(method_rows([table], common), table, ["PRIMUS"])
+    against = {row.id: row.config.get("against") for row in rows}
+    assert against[f"test-seen | {FULL}"] is None
+    assert set(against["test-seen | EAIL, PRIMUS, from scratch"]) == {"EAIL as it is"}
+    tuned = against["test-unseen | EAIL, PRIMUS, fine-tuned"]
+    assert tuned["from scratch"]["RS"] == {"points": "5.0 [5.0, 5.0]", "verdict": "better"}
+    assert tuned["EAIL as it is"]["RS"]["points"] == "6.0 [6.0, 6.0]"
+
+    assert not len(joined_recorded(results_dir=tmp_path))
+    append_rows("joined_quick", rows, results_dir=tmp_path)
+    shown = joined_recorded(results_dir=tmp_path)
+    assert list(shown.index) == list(lines)
+    assert shown.loc["EAIL, PRIMUS, frozen", ("test-seen", "top1")].endswith("; 0.5 [0.5, 0.5]")
+    mean = np.mean([base["test-seen", take] for take, *_ in takes])
+    assert shown.loc[FULL, ("test-seen", "SR@0.4m")].startswith(f"{mean:.1f} [")
