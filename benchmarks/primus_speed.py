@@ -84,6 +84,7 @@ class TrainingStep:
         """The step: forward, backward, update, enqueue."""
         model, scale_s, scale_m = self.model, self.tau_s(), self.tau_m()
         views = two_views(self.imu, self.draw, self.recipe)
+        found = self._neighbours() if self.search != "off" else None  # by video: nothing of the encoder's is needed
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision != "float32"):
             hidden = model(self.imu)
             own, multimodal = model.ssl(hidden), model.multimodal(hidden)
@@ -92,12 +93,12 @@ class TrainingStep:
             "ss": ss_loss(first, second, scale_s),
             "mm": i2v_loss(multimodal, self.video, scale_m) + i2t_loss(multimodal, self.text, scale_m),
         }
-        if self.search != "off":
-            terms["nn"] = nn_loss(own, multimodal, self._neighbours(), scale_s, scale_m)
+        if found is not None:
+            terms["nn"] = nn_loss(own, multimodal, found, scale_s, scale_m)
         losses = primus_loss(terms)
-        self.adam.zero_grad()
         losses["total"].backward()
         self.adam.step()
+        self.adam.zero_grad()
         if self.search != "off":
             self.queue.add(imu=own, video=self.video, text=self.text)
         return losses

@@ -144,10 +144,10 @@ def fit(
             terms = loss_of(wrapped, batch)
             if not torch.isfinite(terms["total"]):
                 raise FloatingPointError(f"{name}: the loss is {terms['total'].item()} at step {step}")
-            optimizer.zero_grad(set_to_none=True)
             fabric.backward(terms["total"])
             fabric.clip_gradients(wrapped, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)  # here, so that the next step's forward pass has the memory
             history.steps.append({k: float(v.detach()) for k, v in terms.items()})
             history.minutes = minutes_before + (time.monotonic() - began) / 60
             if step % 20 == 0:

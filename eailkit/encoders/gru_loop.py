@@ -1,6 +1,6 @@
-"""The compiled loops of a GRU's inference (numba), after its equations as torch prints them; training isn't here.
+"""The compiled loops of a GRU (numba), after its equations as torch prints them: inference, a step and its way back.
 
-Apart from `fast_inference`, because checks of shapes can't enter compiled code. Float32, h from zero.
+Apart from their callers, because checks of shapes can't enter compiled code. Float32, h from zero.
 """
 
 from __future__ import annotations
@@ -54,6 +54,65 @@ def gates(from_input, from_hidden, bias_n, hidden):
             z = half + half * tanh(half * (x[d + i] + w[d + i]))
             n = tanh(x[2 * d + i] + r * (w[2 * d + i] + bias_n[i]))
             h[i] = (one - z) * n + z * h[i]
+
+
+@_jit
+def gates_kept(gate, from_hidden, bias_n, inner, before, after):
+    """One step of a batch that can be gone back: r, z, n and W_n h + b_n are kept.
+
+    Args:
+        gate: (B, 3D) W x + b of gates r, z, n as in `gates`; r, z and n are written over it.
+        from_hidden, bias_n: see `gates`.
+        inner: (B, D) written: W_n h + b_n.
+        before, after: (B, D) h, and the next h, written.
+    """
+    d, half, one = before.shape[1], np.float32(0.5), np.float32(1.0)
+    for b in range(before.shape[0]):
+        x_r, x_z, x_n = gate[b, :d], gate[b, d : 2 * d], gate[b, 2 * d :]  # apart, or it doesn't vectorise
+        w_r, w_z, w_n = from_hidden[b, :d], from_hidden[b, d : 2 * d], from_hidden[b, 2 * d :]
+        h, q, out = before[b], inner[b], after[b]
+        for i in range(d):
+            r = half + half * tanh(half * (x_r[i] + w_r[i]))
+            z = half + half * tanh(half * (x_z[i] + w_z[i]))
+            within = w_n[i] + bias_n[i]
+            n = tanh(x_n[i] + r * within)
+            x_r[i], x_z[i], x_n[i], q[i] = r, z, n, within
+            out[i] = (one - z) * n + z * h[i]
+
+
+@_jit
+def hidden_again(gate, hidden):
+    """All hidden states from the gates that `gates_kept` kept: h (T + 1, B, D) written from its first row, zero, on."""
+    steps, batch, d = gate.shape[0], gate.shape[1], hidden.shape[2]
+    for t in range(steps):
+        for b in range(batch):
+            z, n, h, out = gate[t, b, d : 2 * d], gate[t, b, 2 * d :], hidden[t, b], hidden[t + 1, b]
+            for i in range(d):
+                out[i] = (np.float32(1.0) - z[i]) * n[i] + z[i] * h[i]
+
+
+@_jit
+def gates_backward(to_hidden, gate, inner, before):
+    """One step back, through `gates_kept`, in place.
+
+    Args:
+        to_hidden: (B, D) gradient of h after the step; its direct part of h before it is written over.
+        gate: (B, 3D) r, z and n; the gradients of what they came in with, W_n h + b_n for n's, are written over them.
+        inner: (B, D) W_n h + b_n; the gradient before n's tanh is written over it.
+        before: (B, D) h before the step.
+    """
+    d, one = before.shape[1], np.float32(1.0)
+    for b in range(before.shape[0]):
+        at_r, at_z, at_n = gate[b, :d], gate[b, d : 2 * d], gate[b, 2 * d :]  # apart, or it doesn't vectorise
+        g, q, h = to_hidden[b], inner[b], before[b]
+        for i in range(d):
+            r, z, n = at_r[i], at_z[i], at_n[i]
+            dn = g[i] * (one - z) * (one - n * n)
+            at_r[i] = dn * q[i] * r * (one - r)
+            at_z[i] = g[i] * (h[i] - n) * z * (one - z)
+            at_n[i] = dn * r
+            q[i] = dn
+            g[i] = g[i] * z
 
 
 @_jit

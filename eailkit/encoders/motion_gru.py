@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eailkit.encoders.gru_training import gru_outputs
 from eailkit.encoders.two_heads import TwoHeads
 from eailkit.recording import GRAVITY_MPS2
 
@@ -163,7 +164,7 @@ class MotionGRU(TwoHeads):
         shape = self.stem(compress(x))
         steps = min(bank.shape[2], shape.shape[2])
         x = self.mix(torch.cat([bank[..., :steps], shape[..., :steps]], dim=1))  # (B, w, L / 10)
-        out, _ = self.gru(x.transpose(1, 2))
+        out = gru_outputs(self.gru, x.transpose(1, 2))
         pooled = [out.mean(1), out.amax(1), bank.mean(2), bank.std(2), bank.amax(2), x.mean(2)]
         if self.config.relations:
             pooled.append(correlations(channels))

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eailkit.encoders.gru_training import gru_last
 from eailkit.encoders.two_heads import TwoHeads
 from eailkit.errors import CheckpointError, ConfigError
 
@@ -65,7 +66,6 @@ class StackedRNN(TwoHeads):
         self.conv1 = nn.Conv1d(6, c, 10, dilation=2, bias=False)
         self.conv2 = nn.Conv1d(c, c, 5, dilation=2, bias=False)
         self.conv3 = nn.Conv1d(c, c, 5, dilation=2, bias=False)
-        self.pool = nn.MaxPool1d(3)
         self.bins = nn.AdaptiveAvgPool1d(c)
         self.norm_out = nn.GroupNorm(4, c)
         self.gru = nn.GRU(c, config.embed_dim, batch_first=True)
@@ -80,12 +80,17 @@ class StackedRNN(TwoHeads):
         """
         if imu.ndim != 3 or imu.shape[1] != 6 or imu.shape[2] < SHORTEST:
             raise ValueError(f"StackedRNN: found input {tuple(imu.shape)}; expected (B, 6, L) with L >= {SHORTEST}.")
-        x = self.pool(self.conv1(self.norm_in(imu)))  # (B, 32, 77) of 250
-        x = self.pool(self.conv2(x))  # (B, 32, 23)
+        x = _pool(self.conv1(self.norm_in(imu)))  # (B, 32, 77) of 250
+        x = _pool(self.conv2(x))  # (B, 32, 23)
         x = self.norm_out(self.bins(self.conv3(x)))  # (B, 32, 32)
         if self.config.scan == "time":
             x = x.transpose(1, 2)
-        return self.gru(x)[1][0]
+        return gru_last(self.gru, x)
+
+
+def _pool(x: Float[Tensor, "batch channels length"]) -> Float[Tensor, "batch channels third"]:
+    """Maximum of every three samples, as MaxPool1d(3): training keeps where they were and not what they were among."""
+    return x[..., : x.shape[-1] // 3 * 3].unflatten(-1, (-1, 3)).max(dim=-1).values
 
 
 _PUBLIC = {
