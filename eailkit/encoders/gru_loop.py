@@ -119,8 +119,8 @@ def gates_backward(to_hidden, gate, inner, before):
 def last_hidden(from_input, weight, bias_n):
     """All steps for a few windows: the last h, (B, D).
 
-    A recurrent matrix larger than the cache is read once a step, for all windows, from the first row to the last and
-    back in turn: what a step read last is what the next one needs first.
+    The recurrent matrix is larger than a core's cache, so it is read once a step for all windows, the three rows of a
+    unit side by side: three streams that the processor fetches ahead, where one row after another waits at each end.
 
     Args:
         from_input: (T, B, 3D), see `gates`.
@@ -128,13 +128,19 @@ def last_hidden(from_input, weight, bias_n):
         bias_n: (D,).
     """
     steps, batch, rows = from_input.shape
-    hidden = np.zeros((batch, weight.shape[1]), dtype=np.float32)
+    d = weight.shape[1]
+    hidden = np.zeros((batch, d), dtype=np.float32)
     product = np.zeros((batch, rows), dtype=np.float32)
     for t in range(steps):
-        for k in range(rows if t else 0):  # h is zero before the first step, and so is its product
-            i = k if t % 2 else rows - 1 - k
+        for i in range(d if t else 0):  # h is zero before the first step, and so is its product
+            of_r, of_z, of_n = weight[i], weight[d + i], weight[2 * d + i]
             for b in range(batch):
-                product[b, i] = _dot(weight[i], hidden[b])
+                h, r, z, n = hidden[b], np.float32(0.0), np.float32(0.0), np.float32(0.0)
+                for j in range(d):
+                    r += of_r[j] * h[j]
+                    z += of_z[j] * h[j]
+                    n += of_n[j] * h[j]
+                product[b, i], product[b, d + i], product[b, 2 * d + i] = r, z, n
         gates(from_input[t], product, bias_n, hidden)
     return hidden
 
