@@ -77,6 +77,7 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "gates": _gates(results),
         "knowable": card_parts(results)["knowable"],
         "primus": _primus(results),
+        "joined": _joined(results),
     }
 
 
@@ -110,6 +111,19 @@ def _primus(results: Path) -> str:
         cells = [f"{mean[k]:.1f} ± {spread[k]:.1f}" if k in mean else "–" for k in keys]
         out.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(out) if len(out) > 2 else "Not recorded yet."
+
+
+def _joined(results: Path) -> str:
+    out = [
+        "| SynthKitchen, quick | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
+    ]
+    out.append("|---|---|---|---|---|---|---|")
+    rows: dict[str, list[str]] = {}
+    for row in read("joined_quick", results_dir=results):  # seen, then unseen, as recorded
+        shown = row["config"]["interval of the first seed"]
+        rows.setdefault(row["id"].partition(" | ")[2], []).extend(shown[m] for m in ("SR@0.4m", "RS", "top1"))
+    out += [f"| {line} | " + " | ".join(cells) + " |" for line, cells in rows.items()]
+    return "\n".join(out) if rows else "Not recorded yet."
 
 
 def _results(results: Path) -> str:
