@@ -198,14 +198,15 @@ class PrimusRun:
         Args:
             alone: as an encoder whose multimodal head means nothing.
         """
+        triplets = self.triplets  # before the seed: making them draws random numbers, too
         torch.manual_seed(self.size.train.seed + self.seed)
-        model = Primus(self.config("PRIMUS", encoder), feature_dim=self.triplets.video.shape[1]).train()
-        rows = np.random.default_rng(self.seed).permutation(len(self.triplets))[:2048]
+        model = Primus(self.config("PRIMUS", encoder), feature_dim=triplets.video.shape[1]).train()
+        rows = np.random.default_rng(self.seed).permutation(len(triplets))[:2048]
         for part in filter(lambda m: isinstance(m, torch.nn.BatchNorm1d), model.modules()):
             part.momentum = None  # the mean over all batches: of a few, the usual running mean stays near its start
         with torch.no_grad():
             for part in np.array_split(rows, max(1, len(rows) // 256)):
-                model.encoder(torch.from_numpy(self.triplets.imu[part]))
+                model.encoder(torch.from_numpy(triplets.imu[part]))
         if alone:
             model.config = replace(model.config, terms=("ss",))
         return model.eval()
