@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from eailkit import primus_figures, primus_run
 from eailkit.errors import ConfigError, DatasetError
@@ -87,6 +88,14 @@ def test_random_weights_have_seen_the_windows(made):
     # The last normalisation's statistics are those of the windows, up to the split into batches.
     assert np.abs(features.mean(0)).mean() < 0.05 and abs(features.std(0).mean() - 1) < 0.1
     assert not run.untrained("paper").training
+
+
+def test_random_weights_are_the_same_whatever_was_made_before(made):
+    run = made[0]
+    fresh = PrimusRun(run.dir, run.profile, kitchens=run.kitchens, real=run.real, progress=False)
+    first = fresh.untrained("ours").encoder.state_dict()  # makes the triplets, which draws random numbers
+    again = fresh.untrained("ours").encoder.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
 
 
 def test_pretrained_encoders_are_found_by_name(made, monkeypatch):
