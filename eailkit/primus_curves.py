@@ -196,7 +196,7 @@ def placement_table(
 def joined_recorded(profile: str = "quick", *, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
     """EAIL with PRIMUS's encoder: a row a line, split and metric as columns, means in percent with their intervals.
 
-    Below the mean, where there is one, the paired difference against the same encoder from scratch. Empty where
+    After a semicolon, where there is one, the paired difference against the same encoder from scratch. Empty where
     nothing was recorded.
     """
     table: dict[tuple[str, str], dict[str, str]] = {}
@@ -204,7 +204,8 @@ def joined_recorded(profile: str = "quick", *, results_dir: Path | str = ledger.
         split, _, line = row["id"].partition(" | ")
         gains = row["config"].get("against", {}).get("from scratch", {})
         for metric, shown in row["config"]["interval of the first seed"].items():
-            gain = f"; {gains[metric]['points']}" if metric in gains else ""
+            points = gains.get(metric, {}).get("points", "")
+            gain = f"; {'' if points.startswith('-') else '+'}{points}" if points else ""
             table.setdefault((split, metric), {})[line] = shown + gain
     kept = [(s, m) for s in ("test-seen", "test-unseen") for m in ("SR@0.4m", "RS", "top1")]
     return pd.DataFrame(table)[kept] if table else pd.DataFrame()

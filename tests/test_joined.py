@@ -89,6 +89,6 @@ def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path
     append_rows("joined_quick", rows, results_dir=tmp_path)
     shown = joined_recorded(results_dir=tmp_path)
     assert list(shown.index) == list(lines)
-    assert shown.loc["EAIL, PRIMUS, frozen", ("test-seen", "top1")].endswith("; 0.5 [0.5, 0.5]")
+    assert shown.loc["EAIL, PRIMUS, frozen", ("test-seen", "top1")].endswith("; +0.5 [0.5, 0.5]")
     mean = np.mean([base["test-seen", take] for take, *_ in takes])
     assert shown.loc[FULL, ("test-seen", "SR@0.4m")].startswith(f"{mean:.1f} [")
