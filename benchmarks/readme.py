@@ -98,6 +98,7 @@ PRIMUS_LINES = (  # table, row of it, what README calls it
     ("primus_lines_bench", "standard training | proper", "the paper's encoder, trained anew on those windows alone"),
 )
 REAL = "real, other device"
+COLUMNS = "| seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
 
 
 def _primus(results: Path) -> str:
@@ -115,10 +116,7 @@ def _primus(results: Path) -> str:
 
 
 def _joined(results: Path) -> str:
-    out = [
-        "| SynthKitchen, quick | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
-    ]
-    out.append("|---|---|---|---|---|---|---|")
+    out = [f"| SynthKitchen, quick {COLUMNS}", "|---|---|---|---|---|---|---|"]
     rows: dict[str, list[str]] = {}
     for row in read("joined_quick", results_dir=results):  # seen, then unseen, as recorded
         shown = row["config"]["interval of the first seed"]
@@ -129,10 +127,7 @@ def _joined(results: Path) -> str:
 
 def _results(results: Path) -> str:
     rows = {row["id"]: row for row in read("localization_quick", results_dir=results)}
-    out = [
-        "| SynthKitchen, quick | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
-    ]
-    out.append("|---|---|---|---|---|---|---|")
+    out = [f"| SynthKitchen, quick {COLUMNS}", "|---|---|---|---|---|---|---|"]
     for line in LINES:
         cells = []
         for split in ("test-seen", "test-unseen"):
@@ -146,7 +141,7 @@ def _results(results: Path) -> str:
         values.append(f"{paper.value(2, 'EAIL', split, 'top1'):.1f}")
     out += [
         "",
-        "| Ego-Exo4D, the paper | seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |",
+        f"| Ego-Exo4D, the paper {COLUMNS}",
     ]
     out += ["|---|---|---|---|---|---|---|", "| EAIL | " + " | ".join(values) + " |"]
     return "\n".join(out)

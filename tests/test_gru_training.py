@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from eailkit.encoders.gru_training import gru_last, gru_outputs
-from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
+from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig, _pool
 
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -95,3 +95,20 @@ def test_torchs_own_is_taken_where_ours_is_not_meant():
     assert gru_last(double, x.double()).dtype == torch.float64
     with pytest.raises(RuntimeError, match="Expected 3, got 4"):
         gru_last(gru, torch.randn(2, 5, 4))
+
+
+def test_a_window_that_is_not_finite_says_so():
+    gru, x = nn.GRU(3, 8, batch_first=True), torch.randn(2, 5, 3)
+    x[0, 2, 1] = float("nan")
+    assert gru_last(gru, x).isnan().any(1).tolist() == [True, False]
+
+
+def test_the_encoders_pool_is_max_pooling_with_and_without_gradients():
+    x = torch.randn(2, 4, 71)
+    for keep in (True, False):
+        leaf = x.clone().requires_grad_(keep)
+        with torch.set_grad_enabled(keep):
+            assert torch.equal(_pool(leaf), torch.max_pool1d(x, 3))
+    _pool(leaf := x.clone().requires_grad_()).square().sum().backward()
+    torch.max_pool1d(other := x.clone().requires_grad_(), 3).square().sum().backward()
+    assert torch.equal(leaf.grad, other.grad)

@@ -1,7 +1,8 @@
 """A GRU's training step in float32 on a CPU: torch's numbers, a quarter sooner and in half of the memory.
 
 torch keeps every intermediate of every step and multiplies for the recurrent weights' gradient at each of them. Here
-the gates are one compiled loop, a step keeps five numbers a unit, and that gradient is one matrix product in the end.
+the gates are one compiled loop, a step keeps four numbers a unit (five where all outputs are wanted), and that gradient
+is one matrix product in the end.
 Under autocast, on other devices, in eval mode and for other kinds of GRU torch's own is used.
 """
 

@@ -89,7 +89,9 @@ class StackedRNN(TwoHeads):
 
 
 def _pool(x: Float[Tensor, "batch channels length"]) -> Float[Tensor, "batch channels third"]:
-    """Maximum of every three samples, as MaxPool1d(3): training keeps where they were and not what they were among."""
+    """MaxPool1d(3). Training keeps where the maxima were and not what they were among."""
+    if not torch.is_grad_enabled():
+        return torch.max_pool1d(x, 3)
     return x[..., : x.shape[-1] // 3 * 3].unflatten(-1, (-1, 3)).max(dim=-1).values
 
 
