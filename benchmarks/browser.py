@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from eailkit.doctor import find_browser
+from eailkit.course.doctor import find_browser
 
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from eailkit.knowable import KNOWABLE
-from eailkit.ledger import read
+from eailkit.experiments.bounds import KNOWABLE
+from eailkit.results.ledger import read
 
 KINDS = {
     "real Aria walk": "real walk", "simulated": "simulated",

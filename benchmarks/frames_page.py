@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.synthkitchen.actions import ACTION_NAMES
 from eailkit.synthkitchen.camera import CameraConfig, render_frames
 from eailkit.synthkitchen.person import draw_person

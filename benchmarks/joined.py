@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.localization import method_rows
-from eailkit.evaluation import METRICS, Table, verdict
-from eailkit.joined import USES, joined_table, line_name
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
-from eailkit.pipeline import FULL, Run
-from eailkit.primus_run import PrimusRun
+from eailkit.eail.evaluation import METRICS, Table, verdict
+from eailkit.experiments.eail_run import FULL, Run
+from eailkit.experiments.eail_with_primus import USES, joined_table, line_name
+from eailkit.experiments.primus_run import PrimusRun
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 
 
 def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "results") -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eailkit.evaluation import METRICS, Table, error_over_time, gate
-from eailkit.knowable import KNOWABLE
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
-from eailkit.pipeline import FULL, Run
+from eailkit.eail.evaluation import METRICS, Table, error_over_time, gate
+from eailkit.experiments.bounds import KNOWABLE
+from eailkit.experiments.eail_run import FULL, Run
 from eailkit.profiles import get_profile
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 
 GATES = (  # (other line, metric, how many times better)
     ("free space", "SR@0.4m", 2.0),

@@ -16,10 +16,10 @@ from benchmarks.browser import screenshot
 from benchmarks.map_statistics import STATISTICS, crowding, samples, thinned
 from benchmarks.real_heads import real_folder
 from eailkit.datasets import open_map
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.plots.rooms import cloud_trace
 from eailkit.plots.theme import styled
 from eailkit.recording import PointMap
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.synthkitchen.room import generate_room
 from eailkit.synthkitchen.scan import scan_room
 

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eailkit.augment import two_views
-from eailkit.encoders.fast_inference import fast
+from eailkit.encoders._gru.inference import fast
 from eailkit.encoders.motion_gru import MotionGRU
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
-from eailkit.primus_losses import FeatureQueue, Temperature, i2t_loss, i2v_loss, nearest, nn_loss, primus_loss, ss_loss
+from eailkit.preprocess.augment import two_views
+from eailkit.primus.losses import FeatureQueue, Temperature, i2t_loss, i2v_loss, nearest, nn_loss, primus_loss, ss_loss
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.training import multiplies_bf16
 
 COMMAND = "python -m benchmarks --only primus_speed"

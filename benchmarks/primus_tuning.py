@@ -11,15 +11,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from eailkit.activity_windows import classyglass
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.errors import ConfigError
-from eailkit.fewshot_scores import Scores
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
-from eailkit.pipeline import Run
-from eailkit.primus import pretrain
-from eailkit.primus_figures import UNTRAINED
-from eailkit.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
+from eailkit.experiments.eail_run import Run
+from eailkit.experiments.primus_curves import UNTRAINED
+from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
+from eailkit.fewshot.scores import Scores
+from eailkit.fewshot.windows import classyglass
+from eailkit.primus.model import pretrain
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 
 COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --profile quick --only primus_tuning"
 SHOTS, DRAWS, STEPS = (1, 5, 20, 50), 5, 150

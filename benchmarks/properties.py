@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.synthkitchen.motion import head_motion
 from eailkit.synthkitchen.paths import FloorPaths
 from eailkit.synthkitchen.person import Person, draw_person

@@ -12,10 +12,10 @@ import re
 from pathlib import Path
 
 from benchmarks.card import card_parts, scenario_parts
-from eailkit import paper
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, read
-from eailkit.pipeline import FULL
-from eailkit.report import clock
+from eailkit.course.report import clock
+from eailkit.experiments.eail_run import FULL
+from eailkit.results import paper
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CARD = README.parent / "docs" / "synthkitchen.md"

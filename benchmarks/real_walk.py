@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from eailkit.datasets import open_map, open_recording
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
-from eailkit.mapgrid import free_cells
-from eailkit.pipeline import Run
+from eailkit.experiments.eail_run import Run
+from eailkit.preprocess.mapgrid import free_cells
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 
 
 def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "results") -> None:

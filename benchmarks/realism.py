@@ -19,7 +19,7 @@ from benchmarks.real_heads import HeadRecording, aria_walk, classyglass, publish
 from benchmarks.realism_figure import draw
 from benchmarks.simulated_heads import ACTIVITIES, TUNED, aria_like_walk, large_room, resting_noise, simulate
 from benchmarks.tell_apart import tell_apart
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 
 WEARERS = 48
 COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --only realism"

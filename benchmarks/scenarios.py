@@ -17,7 +17,7 @@ from benchmarks.head_statistics import STEP_RATE, statistics
 from benchmarks.real_heads import RATE_HZ, published, real_folder
 from benchmarks.realism import activity_row, ledger_row, single_axis
 from benchmarks.simulated_heads import felt
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.scenarios.body import Segment
 from eailkit.scenarios.take import simulate_scenario
 from eailkit.synthkitchen.person import draw_person

@@ -13,9 +13,9 @@ import shutil
 from pathlib import Path
 
 from eailkit.datasets import EgoExo4D
+from eailkit.experiments.eail_run import Run
 from eailkit.files import DATA_SAMPLES
-from eailkit.ledger import git_commit
-from eailkit.pipeline import Run
+from eailkit.results.ledger import git_commit
 
 LIMIT_MB = 25
 

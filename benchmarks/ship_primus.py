@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eailkit import primus
+from eailkit.experiments.primus_run import PrimusRun
 from eailkit.files import DATA_SAMPLES, write_text
-from eailkit.ledger import device_name, git_commit
-from eailkit.primus_run import PrimusRun
+from eailkit.primus import model as primus
+from eailkit.results.ledger import device_name, git_commit
 from eailkit.scenarios import PRETRAINING
 
 

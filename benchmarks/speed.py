@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from eailkit.datasets import EgoExo4D, open_map
-from eailkit.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import BENCH
+from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig, dataset_jobs
 from eailkit.synthkitchen.version import SYNTHKITCHEN_VERSION

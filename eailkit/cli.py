@@ -35,7 +35,7 @@ def commands() -> None:
 @commands.command()
 def doctor() -> None:
     """Versions, device, threads, memory, disk; what is missing and what to do. Exit code 1 if anything is."""
-    from eailkit.doctor import describe, examine
+    from eailkit.course.doctor import describe, examine
 
     checks = examine()
     click.echo(describe(checks))
@@ -57,7 +57,7 @@ def course(
     parameter: Sequence[tuple[str, str]],
 ) -> None:
     """Execute the notebooks and leave a report that any browser opens. Exit code 1 if a notebook failed."""
-    from eailkit.course import new_run_folder, parse_value, run_course
+    from eailkit.course.run import new_run_folder, parse_value, run_course
 
     folder = out or str(new_run_folder())
     parameters = {name: parse_value(value) for name, value in parameter}
@@ -131,7 +131,7 @@ def localize(
 
 @commands.command()
 @click.option("--imu", required=True, multiple=True, type=click.Path(), help=_IMU_HELP)
-@click.option("--weights", default="primus-quick", help="A shipped name, or a file of `eailkit.primus.save`.")
+@click.option("--weights", default="primus-quick", help="A shipped name, or a file of `eailkit.primus.model.save`.")
 @click.option("--stride", default=5.0, type=click.FloatRange(0.02), help="Seconds between the starts of two windows.")
 @click.option("--at", default="encoder", type=click.Choice(["encoder", "multimodal", "ssl"]), help=_AT_HELP)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="Parquet: start_s, end_s, f000, ...")
@@ -139,7 +139,7 @@ def embed(imu: Sequence[str], weights: str, stride: float, at: str, out: str) ->
     """Features of every five seconds of a recording, by a pretrained IMU encoder."""
     import warnings
 
-    from eailkit.primus_embed import embed_files
+    from eailkit.embed import embed_files
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -166,7 +166,7 @@ def reproduce(
     Figures 4 to 6 are PRIMUS's; primus-lines is what needs no pretraining; primus-claims judges what the others
     scored; primus-placement moves the sensor to other places on the head.
     """
-    from eailkit.primus_run import PrimusRun
+    from eailkit.experiments.primus_run import PrimusRun
 
     told = "".join(f" --{k} {k.upper()}" for k, v in (("kitchens", kitchens), ("real", real)) if v)
     told += "".join(f" --encoder {e}" for e in encoder)
@@ -174,15 +174,15 @@ def reproduce(
     try:
         run = PrimusRun(out, profile, kitchens=kitchens, real=real)
         if figure == "primus-claims":
-            from eailkit.primus_claims import record_claims
+            from eailkit.experiments.primus_claims import record_claims
 
             table = record_claims(run, **options)
         elif figure == "primus-placement":
-            from eailkit.placement import placement
+            from eailkit.experiments.placement import placement
 
             table = placement(run, encoders=encoder or ("paper", "ours"), **options)
         else:
-            from eailkit.primus_figures import reproduce as reproduce_figure
+            from eailkit.experiments.primus_curves import reproduce as reproduce_figure
 
             table = reproduce_figure(figure, run, encoders=encoder or ("paper", "ours"), **options)
     except KeyboardInterrupt:

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eailkit import preprocess
 from eailkit.datasets import open_map, open_recording
+from eailkit.eail.inference import predict
+from eailkit.eail.sequences import Prediction
+from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu
+from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.errors import CheckpointError, MapError, RecordingError
 from eailkit.files import DATA_SAMPLES, check_writable, write_beside, write_json
 from eailkit.losses import Stage1Weights
-from eailkit.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
+from eailkit.preprocess import imu as preprocess
+from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
 from eailkit.recording import ImuStream, PointMap
-from eailkit.sequence_data import Prediction
-from eailkit.sequences import predict
-from eailkit.stage1 import Stage1, Stage1Config, embed_cells, embed_imu
-from eailkit.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.training import load_weights, save_weights
 
 QUICK_WEIGHTS = DATA_SAMPLES / "quick"

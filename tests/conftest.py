@@ -40,7 +40,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory):
     """The smallest PRIMUS experiment, without kitchens and real recordings; what a test makes of it the next finds."""
-    from eailkit.primus_run import PrimusRun
+    from eailkit.experiments.primus_run import PrimusRun
 
     return PrimusRun(tmp_path_factory.mktemp("primus") / "run", "smoke", progress=False, workers=1)
 
@@ -54,7 +54,7 @@ def fixture_notebooks() -> Path:
 @pytest.fixture(scope="session")
 def fixture_course(fixture_notebooks: Path, tmp_path_factory: pytest.TempPathFactory):
     """One course run over the fixture notebooks, with what it printed: (CourseRun, text)."""
-    from eailkit.course import run_course
+    from eailkit.course.run import run_course
 
     said: list[str] = []
     run = run_course(fixture_notebooks, tmp_path_factory.mktemp("course"), say=said.append)

@@ -11,10 +11,11 @@ import pytest
 from fake_dataset import one_sentence, write_dataset
 from test_realworld import csv_of, rows_of, write_zips
 
-from eailkit import activity_windows
-from eailkit.activity_windows import ActivityWindows, covering_activity, cut_windows, from_egoexo4d, from_recordings
-from eailkit.datasets import ClassyGlass, two_clocks
+from eailkit.datasets import ClassyGlass
+from eailkit.datasets import merge as two_clocks
 from eailkit.errors import ConfigError, DatasetError, RecordingError
+from eailkit.fewshot import windows as activity_windows
+from eailkit.fewshot.windows import ActivityWindows, covering_activity, cut_windows, from_egoexo4d, from_recordings
 from eailkit.recording import ActionSegment, ImuStream, Recording
 
 
@@ -181,8 +182,8 @@ def test_the_test_set_of_the_few_shot_curves(glasses):
 
 def test_tuning_wearers_arent_test_wearers_and_handcrafted_features_tell_activities(glasses):
     from eailkit.baselines.handcrafted import handcrafted_features
-    from eailkit.fewshot import evaluate
-    from eailkit.fewshot_scores import Scores
+    from eailkit.fewshot.protocol import evaluate
+    from eailkit.fewshot.scores import Scores
 
     windows = activity_windows.classyglass(glasses, "1A")
     held = {e.wearer for e in ClassyGlass(glasses).entries if e.dataset == "1B"}

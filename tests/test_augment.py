@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eailkit import augment
 from eailkit.errors import ConfigError
+from eailkit.preprocess import augment
 
 
 def draw(seed: int = 0) -> torch.Generator:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit.baselines.pretraining import EPOCHS, train_classifier
+from eailkit.baselines.supervised import EPOCHS, train_classifier
 from eailkit.errors import DatasetError
-from eailkit.primus import PrimusConfig
+from eailkit.primus.model import PrimusConfig
 
 ENCODERS = {
     "stacked_rnn": {"embed_dim": 64},

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
-from eailkit import __version__, cli, primus, primus_figures
+from eailkit import __version__, cli
+from eailkit.course.doctor import PACKAGES, Check, describe, examine, find_browser
 from eailkit.datasets import EgoExo4D
-from eailkit.doctor import PACKAGES, Check, describe, examine, find_browser
+from eailkit.experiments import primus_curves as primus_figures
 from eailkit.files import DATA_SAMPLES
+from eailkit.primus import model as primus
 from eailkit.scenarios import HELD_OUT
 
 COMMANDS = ("doctor", "course", "synth", "localize", "embed", "reproduce")
@@ -124,8 +126,8 @@ def test_ctrl_c_says_what_stays(monkeypatch, capsys, tmp_path, command):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eailkit.primus_embed.embed_files", stop)
-    monkeypatch.setattr("eailkit.primus_figures.reproduce", stop)
+    monkeypatch.setattr("eailkit.embed.embed_files", stop)
+    monkeypatch.setattr("eailkit.experiments.primus_curves.reproduce", stop)
     monkeypatch.setattr("eailkit.scenarios.dataset.synthesize_scenarios", stop)
     out = str(tmp_path / "run")
     arguments = {
@@ -160,7 +162,7 @@ def test_doctor_prints_versions_device_and_advice():
 
 
 def test_doctor_says_what_to_do_where_something_lacks(monkeypatch, tmp_path):
-    monkeypatch.setattr("eailkit.doctor.PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr("eailkit.course.doctor.PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "no-browser"))
     assert find_browser() is None
     checks = {check.name: check for check in examine(tmp_path / "not" / "yet" / "there")}

@@ -14,7 +14,14 @@ import nbformat
 import psutil
 import pytest
 
-from eailkit.course import check_parameters, find_notebooks, hidden_errors, notebook_parameters, parse_value, run_course
+from eailkit.course.run import (
+    check_parameters,
+    find_notebooks,
+    hidden_errors,
+    notebook_parameters,
+    parse_value,
+    run_course,
+)
 from eailkit.errors import ConfigError
 
 PARAMETERS = 'profile = "quick"\nrun_dir = "runs/lab"'

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eailkit.baselines import localization as lines
-from eailkit.evaluation import METRICS, Table, error_over_time, gate, position_error_m, score_take
-from eailkit.mapgrid import MapGrid
-from eailkit.sequence_data import Prediction
+from eailkit.baselines import priors as lines
+from eailkit.eail.evaluation import METRICS, Table, error_over_time, gate, position_error_m, score_take
+from eailkit.eail.sequences import Prediction
+from eailkit.preprocess.mapgrid import MapGrid
 
 
 def _room(name: str = "k1") -> SimpleNamespace:
@@ -139,7 +139,7 @@ def test_error_over_time_bins_by_elapsed_seconds():
 
 
 def test_a_quarter_turn_of_the_map_moves_cells_as_it_moves_places():
-    from eailkit.sequence_data import quarter_turns
+    from eailkit.eail.sequences import quarter_turns
 
     centres = MapGrid(np.zeros(2), 4.0, 0.0).cell_centres
     for count in range(4):

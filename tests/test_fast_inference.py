@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from eailkit.encoders import gru_loop
-from eailkit.encoders.fast_inference import BLOCK, FEW, fast
+from eailkit.encoders._gru import loops as gru_loop
+from eailkit.encoders._gru.inference import BLOCK, FEW, fast
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
 from eailkit.errors import ConfigError
 

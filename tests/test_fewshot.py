@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from eailkit.activity_windows import ActivityWindows
 from eailkit.errors import CheckpointError, ConfigError, DatasetError
-from eailkit.fewshot import Task, draw, embed, evaluate, folds, run
-from eailkit.fewshot_scores import Scores, accuracy, macro_f1, verdict
+from eailkit.fewshot.protocol import Task, draw, embed, evaluate, folds, run
+from eailkit.fewshot.scores import Scores, accuracy, macro_f1, verdict
+from eailkit.fewshot.windows import ActivityWindows
 from eailkit.metrics import Interval
 
 

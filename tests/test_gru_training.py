@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from eailkit.encoders.gru_training import gru_last, gru_outputs
+from eailkit.encoders._gru.training import gru_last, gru_outputs
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig, _pool
 
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")

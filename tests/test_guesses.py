@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from eailkit.evaluation import error_curve, expected_error_m, expected_success, tilt_error_deg, verdict
-from eailkit.mapgrid import MapGrid
+from eailkit.eail.evaluation import error_curve, expected_error_m, expected_success, tilt_error_deg, verdict
 from eailkit.metrics import Interval
+from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.recording import Trajectory
 
 RNG = np.random.default_rng(1)

@@ -9,13 +9,13 @@ import torch
 
 from benchmarks.joined import with_differences
 from benchmarks.localization import method_rows
-from eailkit import joined
+from eailkit.eail.evaluation import METRICS, Table
 from eailkit.errors import ConfigError
-from eailkit.evaluation import METRICS, Table
-from eailkit.ledger import append_rows
-from eailkit.pipeline import FULL
-from eailkit.primus import Primus, PrimusConfig
-from eailkit.primus_curves import joined_recorded
+from eailkit.experiments import eail_with_primus as joined
+from eailkit.experiments.eail_run import FULL
+from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.results.ledger import append_rows
+from eailkit.results.recorded import joined_recorded
 
 
 def test_context_is_the_five_seconds_around_each_second():

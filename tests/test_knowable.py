@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eailkit.knowable import RoomRetrieval, cell_entropies, entropy_bits, height_map, knowable
-from eailkit.mapgrid import MapGrid
+from eailkit.experiments.bounds import RoomRetrieval, cell_entropies, entropy_bits, height_map, knowable
+from eailkit.preprocess.mapgrid import MapGrid
 from tests.test_evaluation import Data, Take
 
 RNG = np.random.default_rng(3)

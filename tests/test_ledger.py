@@ -10,7 +10,7 @@ import pytest
 
 from eailkit.errors import ConfigError
 from eailkit.files import write_beside
-from eailkit.ledger import LedgerRow, append_rows, git_commit, hash_files, read
+from eailkit.results.ledger import LedgerRow, append_rows, git_commit, hash_files, read
 
 ROW = LedgerRow(
     id="stage2",

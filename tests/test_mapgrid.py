@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eailkit.errors import MapError
-from eailkit.mapgrid import COLUMN_M, MapGrid, estimate_grid, free_cells, local_clouds
+from eailkit.preprocess.mapgrid import COLUMN_M, MapGrid, estimate_grid, free_cells, local_clouds
 from eailkit.recording import PointMap
 
 coordinates = st.floats(-50, 50)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit.augment import livelier, rotated
 from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity, band_powers, correlations
 from eailkit.encoders.stacked_rnn import StackedRNN
+from eailkit.preprocess.augment import livelier, rotated
 
 
 def windows(n: int = 12) -> torch.Tensor:

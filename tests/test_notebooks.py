@@ -10,7 +10,7 @@ import pytest
 from latex2mathml.converter import convert
 
 import eailkit
-from eailkit import paper
+from eailkit.results import paper
 
 REPOSITORY = Path(eailkit.__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]*_*.ipynb"))

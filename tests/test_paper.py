@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from eailkit import paper
 from eailkit.errors import ConfigError
+from eailkit.results import paper
 
 
 @pytest.mark.parametrize("split", ["test-seen", "test-unseen"])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit.activity_windows import ActivityWindows
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.errors import DatasetError
-from eailkit.fewshot import Scores, Task, evaluate
-from eailkit.ledger import read
-from eailkit.placement import PLACES, TRAINED, TURNED, Place, carry_over, placement, windows_at
-from eailkit.primus import Primus, PrimusConfig
-from eailkit.primus_run import HANDCRAFTED, PrimusRun
+from eailkit.experiments.placement import PLACES, TRAINED, TURNED, Place, carry_over, placement, windows_at
+from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun
+from eailkit.fewshot.protocol import Scores, Task, evaluate
+from eailkit.fewshot.windows import ActivityWindows
+from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.results.ledger import read
 from eailkit.synthkitchen.sensor import ARIA_LEFT
 
 
@@ -121,7 +121,7 @@ def test_the_table_of_the_ledger(run, tmp_path, monkeypatch):
         assert ("against PRIMUS, points of macro_f1" in row["mean"]) == (row["config"]["method"] == TURNED)
         if row["config"]["place"] == "left again":
             assert abs(row["mean"]["against left temple, points of macro_f1"]) < 1.0
-    monkeypatch.setattr("eailkit.placement.windows_at", None)
-    monkeypatch.setattr("eailkit.primus_run.pretrain", None)
+    monkeypatch.setattr("eailkit.experiments.placement.windows_at", None)
+    monkeypatch.setattr("eailkit.experiments.primus_run.pretrain", None)
     placement(run, **options)  # nothing is simulated or trained again
     assert [r["mean"] for r in read("primus_placement_smoke", results_dir=tmp_path)] == [r["mean"] for r in rows]

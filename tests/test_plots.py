@@ -10,11 +10,12 @@ import pytest
 import torch
 from fake_dataset import room_cloud
 
-from eailkit import paper, plots
-from eailkit.mapgrid import MapGrid, estimate_grid, local_clouds
+from eailkit import plots
 from eailkit.metrics import success_rate
 from eailkit.plots import rooms, scores, theme
+from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, local_clouds
 from eailkit.recording import ImuStream, PointMap
+from eailkit.results import paper
 from eailkit.training import History
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_dataset import ACTIONS, CLOCK_START_S, position_at, write_dataset
 
-from eailkit.cache import prepare
 from eailkit.datasets import EgoExo4D
+from eailkit.eail.prepared import prepare
 from eailkit.errors import ConfigError, DatasetError, RecordingError
 
 

@@ -10,8 +10,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from eailkit.errors import RecordingError
-from eailkit.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
-from eailkit.preprocess import GravityAligner, gravity_align, orientation, resample, second_windows, yaw
+from eailkit.preprocess.imu import GravityAligner, gravity_align, orientation, resample, second_windows, yaw
+from eailkit.preprocess.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
 from eailkit.recording import ActionSegment, ImuStream, Narration, Recording, Trajectory
 
 

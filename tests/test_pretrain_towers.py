@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit import pretrain_towers, tower_scenes
-from eailkit.encoders import tiny_towers
-from eailkit.encoders.vision_language import VisionLanguage, tiny_file
 from eailkit.errors import CheckpointError, DatasetError
-from eailkit.pretrain_towers import PretrainConfig, PretrainFrames, make_data, make_val, pretrain
+from eailkit.experiments.towers import pretrain as pretrain_towers
+from eailkit.experiments.towers import scenes as tower_scenes
+from eailkit.experiments.towers.frames import Batches, Frames, random_views, read_pretraining
+from eailkit.experiments.towers.pretrain import PretrainConfig, PretrainFrames, make_data, make_val, pretrain
+from eailkit.experiments.towers.scenes import (
+    PROMPTS,
+    SCENARIOS,
+    ScenesConfig,
+    make_scenarios,
+    score_scenarios,
+    with_kitchens,
+)
+from eailkit.experiments.towers.scores import mean_recall, retrieval, score_val, third_person, zero_shot
 from eailkit.scenarios.words import PHRASES
 from eailkit.synthkitchen.actions import ACTION_NAMES
-from eailkit.tower_frames import Batches, Frames, random_views, read_pretraining
-from eailkit.tower_scenes import PROMPTS, SCENARIOS, ScenesConfig, make_scenarios, score_scenarios, with_kitchens
-from eailkit.tower_scores import mean_recall, retrieval, score_val, third_person, zero_shot
 from eailkit.training import fit
+from eailkit.vision_language import tiny as tiny_towers
+from eailkit.vision_language.load import VisionLanguage, tiny_file
 
 TOY = PretrainConfig(
     rooms=4, participants=2, minutes=0.5, held_out_rooms=2, batch=8, views=4, choose_every=2, gallery=4

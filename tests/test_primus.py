@@ -11,7 +11,7 @@ from torch import nn
 
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig, load_public
 from eailkit.errors import CheckpointError, ConfigError
-from eailkit.primus_losses import (
+from eailkit.primus.losses import (
     FeatureQueue,
     PrimusWeights,
     Temperature,

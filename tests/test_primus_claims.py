@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eailkit import primus_claims
-from eailkit.fewshot_scores import Scores
-from eailkit.ledger import LedgerRow, append_rows
-from eailkit.primus_claims import COMPARISONS, Comparison, compare
-from eailkit.primus_figures import FIG4, FIG5, Line
-from eailkit.primus_run import TEST_SETS
+from eailkit.experiments import primus_claims
+from eailkit.experiments.primus_claims import COMPARISONS, Comparison, compare
+from eailkit.experiments.primus_curves import FIG4, FIG5, Line
+from eailkit.experiments.primus_run import TEST_SETS
+from eailkit.fewshot.scores import Scores
+from eailkit.results.ledger import LedgerRow, append_rows
 
 WEARERS, CLASSES, WINDOWS = 12, 5, 60
 

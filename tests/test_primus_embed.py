@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from eailkit import primus
-from eailkit.activity_windows import cut_windows
 from eailkit.datasets import open_recording
+from eailkit.embed import embed_file, embed_files, fit_labels
 from eailkit.errors import CheckpointError, ConfigError, OutputError, RecordingError
-from eailkit.primus_embed import embed_file, embed_files, fit_labels
+from eailkit.fewshot.windows import cut_windows
+from eailkit.primus import model as primus
 
 WALKS, TYPES = [(0.0, 20.0), (45.0, 60.0)], [(20.0, 45.0)]
 

@@ -7,15 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eailkit import ledger, plots, widgets
+from eailkit import plots, widgets
 from eailkit.errors import ConfigError
-from eailkit.fewshot_scores import Scores
-from eailkit.ledger import LedgerRow, append_rows
+from eailkit.experiments.primus_curves import FIG4, FIG5, UNTRAINED
+from eailkit.experiments.primus_run import HANDCRAFTED
+from eailkit.fewshot.scores import Scores
 from eailkit.plots.fewshot import aligned_share, base, look
 from eailkit.plots.primus import effective_rank, spread_of
-from eailkit.primus import Primus, PrimusConfig
-from eailkit.primus_course import SwitchBatch, course_run, found_itself, same_task, switch_batch
-from eailkit.primus_curves import (
+from eailkit.primus.losses import nearest
+from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.primus.triplets import Triplets
+from eailkit.results import ledger
+from eailkit.results.ledger import LedgerRow, append_rows
+from eailkit.results.recorded import (
     COLUMNS,
     beside_each_other,
     curve,
@@ -27,11 +31,8 @@ from eailkit.primus_curves import (
     recorded,
     tuning_table,
 )
-from eailkit.primus_figures import FIG4, FIG5, UNTRAINED
-from eailkit.primus_losses import nearest
-from eailkit.primus_run import HANDCRAFTED
-from eailkit.triplets import Triplets
 from eailkit.widgets import primus as pages
+from eailkit.widgets.primus_examples import SwitchBatch, course_run, found_itself, same_task, switch_batch
 
 SHOTS = (1, 10, 100)
 

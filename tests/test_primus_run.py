@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from eailkit import primus_figures, primus_run
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.ledger import read
-from eailkit.primus_claims import claims_table, record_claims
-from eailkit.primus_figures import FIG4, Figures, Line, lines, reproduce
-from eailkit.primus_run import PrimusRun
+from eailkit.experiments import primus_curves as primus_figures
+from eailkit.experiments import primus_run
+from eailkit.experiments.primus_claims import claims_table, record_claims
+from eailkit.experiments.primus_curves import FIG4, Figures, Line, lines, reproduce
+from eailkit.experiments.primus_run import PrimusRun
+from eailkit.results.ledger import read
 from eailkit.scenarios import HELD_OUT, PRETRAINING
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from eailkit import primus
 from eailkit.errors import CheckpointError, ConfigError
-from eailkit.primus import METHODS, Batches, Primus, PrimusConfig, pretrain
-from eailkit.primus_losses import FeatureQueue
+from eailkit.primus import model as primus
+from eailkit.primus.losses import FeatureQueue
+from eailkit.primus.model import METHODS, Batches, Primus, PrimusConfig, pretrain
+from eailkit.primus.triplets import Triplets, concatenate, unlabelled
 from eailkit.training import TrainConfig, fit
-from eailkit.triplets import Triplets, concatenate, unlabelled
 
 SMALL = {"stacked_rnn": {"embed_dim": 32}, "motion_gru": {"bands": 4, "width": 16, "hidden": 16, "embed_dim": 32}}
 WIDTH = 24  # of the other modalities' features

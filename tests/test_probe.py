@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.probe import fit_as_released, fit_probe, gradient_boosting, normalise, zero_shot
+from eailkit.fewshot.probe import fit_as_released, fit_probe, gradient_boosting, normalise, zero_shot
 
 
 def world(n=400, d=24, n_classes=4, spread=0.6, text_noise=0.3, seed=0):

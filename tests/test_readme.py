@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.card import scenario_parts
 from benchmarks.readme import README, documents, filled
-from eailkit.ledger import read
+from eailkit.results.ledger import read
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)

@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 from eailkit.datasets import open_map, open_recording
 from eailkit.datasets.aria import read_trajectory, read_vrs, recover_imu
 from eailkit.errors import RecordingError
-from eailkit.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
-from eailkit.preprocess import gravity_align, orientation, resample, second_windows
+from eailkit.preprocess.imu import gravity_align, orientation, resample, second_windows
+from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from eailkit.doctor import find_browser
-from eailkit.notebook_html import cells_html, figure_html, markdown_html, math_html
+from eailkit.course.doctor import find_browser
+from eailkit.course.html import cells_html, figure_html, markdown_html, math_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: pip install -e .[dev]")
 

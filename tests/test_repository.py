@@ -17,9 +17,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import eailkit
-from eailkit.course import notebook_parameters
-from eailkit.notebook_html import cells_html
-from eailkit.report import title_and_goal
+from eailkit.course.html import cells_html
+from eailkit.course.report import title_and_goal
+from eailkit.course.run import notebook_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "eailkit").rglob("*.py"))

@@ -14,7 +14,7 @@ from benchmarks.readme import RESULTS
 from benchmarks.scenarios import BESIDE, EDGE_S, LEAST_S, stretches, together
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.ledger import read
+from eailkit.results.ledger import read
 from eailkit.scenarios import HELD_OUT, PRETRAINING, simulate_scenario, synthesize_scenarios
 from eailkit.scenarios.body import Segment
 from eailkit.scenarios.dataset import scenario_jobs, take_frames

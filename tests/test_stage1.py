@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu, headings, turn, weights_tag
 from eailkit.losses import info_nce
-from eailkit.stage1 import Stage1, Stage1Config, embed_cells, embed_imu, headings, turn, weights_tag
 
 
 def _batch(n: int = 12, seed: int = 0) -> dict:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from eailkit.stage2 import SpatioTemporalReasoner, Stage2Config, correspondence_heatmap, location_attention, stage2_loss
+from eailkit.eail.stage2 import (
+    SpatioTemporalReasoner,
+    Stage2Config,
+    correspondence_heatmap,
+    location_attention,
+    stage2_loss,
+)
 
 DIM, ACTIONS = 16, 7
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eailkit import triplets
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import DatasetError
-from eailkit.preprocess import resample
+from eailkit.preprocess.imu import resample
+from eailkit.primus import triplets
+from eailkit.primus.triplets import build, clean
 from eailkit.scenarios import synthesize_scenarios
-from eailkit.triplets import build, clean
 
 
 class Towers:

@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 from torch import nn
 
-from eailkit.encoders import tiny_towers
-from eailkit.encoders.vision_language import load
 from eailkit.errors import CheckpointError
+from eailkit.vision_language import tiny as tiny_towers
+from eailkit.vision_language.load import load
 
 
 def photos(n: int, height: int, width: int) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_slip_checkpoint_gives_the_outputs_of_its_modules(slip_file):
 
 def test_slip_s_base_model_has_its_published_size():
     """Names and shapes of slip_base fit our towers: 149.6 M parameters with the temperature."""
-    from eailkit.encoders.slip import slip_towers
+    from eailkit.vision_language.slip import slip_towers
 
     with torch.device("meta"):
         vision = timm.create_model("vit_base_patch16_224", num_classes=0)
@@ -255,7 +255,7 @@ def test_preprocessing_is_open_clip_s():
 
 def shipped_or_random():
     """Towers of the tiny architecture, whatever their weights."""
-    from eailkit.encoders.vision_language import Towers
+    from eailkit.vision_language.load import Towers
 
     return Towers(
         tiny_towers.new_model(), tiny_towers.tokenizer(), name="random", embed_dim=128, image_size=64,

@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 import pytest
 from fake_dataset import write_dataset
 
-from eailkit import paper, widgets
-from eailkit.cache import prepare
-from eailkit.course import hidden_errors
-from eailkit.notebook_html import WIDGET_STATE
+from eailkit import widgets
+from eailkit.course.html import WIDGET_STATE
+from eailkit.course.run import hidden_errors
+from eailkit.eail.prepared import prepare
+from eailkit.results import paper
 
 RNG = np.random.default_rng(0)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eailkit.datasets import table, two_clocks
-from eailkit.datasets.two_clocks import Samples
+from eailkit.datasets import merge as two_clocks
+from eailkit.datasets import table
+from eailkit.datasets.merge import Samples
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import Narration, Recording
 

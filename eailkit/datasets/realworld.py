@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from eailkit.datasets import table, two_clocks
-from eailkit.datasets.two_clocks import Samples
+from eailkit.datasets import merge as two_clocks
+from eailkit.datasets import table
+from eailkit.datasets.merge import Samples
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import Recording
 

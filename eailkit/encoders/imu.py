@@ -1,7 +1,7 @@
 """The IMU encoder E_M: one second of head motion to one vector (EAIL sections 4.1 and 5.1).
 
 EAIL says "ResNet18-1D" and no more; the trunk here is the one-dimensional ResNet-18 of RoNIN, whose preprocessing
-EAIL follows too. Filtering, gravity alignment and windows live in `eailkit.preprocess`.
+EAIL follows too. Filtering, gravity alignment and windows live in `eailkit.preprocess.imu`.
 """
 
 from __future__ import annotations

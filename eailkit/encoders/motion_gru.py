@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.encoders.gru_training import gru_outputs
+from eailkit.encoders._gru.training import gru_outputs
 from eailkit.encoders.two_heads import TwoHeads
 from eailkit.recording import GRAVITY_MPS2
 

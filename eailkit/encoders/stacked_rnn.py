@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.encoders.gru_training import gru_last
+from eailkit.encoders._gru.training import gru_last
 from eailkit.encoders.two_heads import TwoHeads
 from eailkit.errors import CheckpointError, ConfigError
 

@@ -16,8 +16,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from eailkit.mapgrid import COLUMN_M, MapGrid
 from eailkit.plots.theme import FOUND, INK, MAX_CLOUD_POINTS, TRUTH, faded, metres, rgba, styled
+from eailkit.preprocess.mapgrid import COLUMN_M, MapGrid
 
 PLAN_PITCH_M = 0.05
 PLAN_BAND_M = (0.15, 2.3)  # above the floor's own points, under the ceiling's

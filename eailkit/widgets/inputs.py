@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from eailkit import plots
 from eailkit.losses import info_nce
-from eailkit.preprocess import resample
+from eailkit.preprocess.imu import resample
 from eailkit.recording import GRAVITY_MPS2, ImuStream
 from eailkit.widgets.panel import Panel
 

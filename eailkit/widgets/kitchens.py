@@ -16,9 +16,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from eailkit.mapgrid import MapGrid
 from eailkit.plots.rooms import cloud_trace, path_trace, plan_trace
 from eailkit.plots.theme import CYCLE, FOUND, INK, TRUTH, metres, rgba, styled
+from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.recording import PointMap
 from eailkit.synthkitchen.camera import render_frames
 from eailkit.synthkitchen.paths import FloorPaths

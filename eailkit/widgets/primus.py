@@ -12,14 +12,14 @@ import torch
 from plotly.subplots import make_subplots
 
 from eailkit.errors import ConfigError
+from eailkit.experiments.primus_run import HANDCRAFTED
 from eailkit.plots.fewshot import fewshot_figure, zero_at
 from eailkit.plots.primus import window_traces
 from eailkit.plots.theme import FOUND, INK, TRUTH, styled
-from eailkit.primus_course import SwitchBatch
-from eailkit.primus_curves import HEADS, Reach, curve, fewer_labels, reach
-from eailkit.primus_losses import nearest, ss_loss
-from eailkit.primus_run import HANDCRAFTED
+from eailkit.primus.losses import nearest, ss_loss
+from eailkit.results.recorded import HEADS, Reach, curve, fewer_labels, reach
 from eailkit.widgets.panel import Panel
+from eailkit.widgets.primus_examples import SwitchBatch
 
 METRIC_NAMES = {"macro-F1": "macro_f1", "accuracy": "accuracy"}
 

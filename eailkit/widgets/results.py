@@ -12,9 +12,10 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from eailkit import paper, plots
+from eailkit import plots
 from eailkit.plots.rooms import heat_trace, here_trace, plan_trace
 from eailkit.plots.theme import CYCLE, FOUND, INK, TRUTH, metres, styled
+from eailkit.results import paper
 from eailkit.widgets.panel import Panel
 
 

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from eailkit.plots.signals import spectrum
 from eailkit.plots.theme import CYCLE, INK, styled, thin
-from eailkit.preprocess import gravity_align
+from eailkit.preprocess.imu import gravity_align
 from eailkit.recording import GRAVITY_MPS2, ImuStream
 from eailkit.synthkitchen.actions import ACTION_INDEX, ACTION_NAMES
 from eailkit.synthkitchen.camera import render_frames

@@ -1,0 +1,1 @@
+"""Running the notebooks and showing what they left: execution, pages, report, doctor."""

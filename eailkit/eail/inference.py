@@ -1,0 +1,121 @@
+"""Train stage 2 on cached features and run it over whole recordings (EAIL sections 4.2 and 5.1).
+
+A recording is cut into windows of T = 10 s; their probabilities are averaged where they overlap. Everything here
+reads stage-1 features (`stage1.Features`) and rooms; nothing looks at a trajectory but for its labels in training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from eailkit.eail.prepared import Prepared
+from eailkit.eail.sequences import Prediction, SequenceBatches
+from eailkit.eail.stage1 import Features
+from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
+from eailkit.profiles import Profile
+from eailkit.training import History, TrainConfig, fit
+
+
+def train_stage2(
+    prepared: Prepared,
+    features: Features,
+    profile: Profile,
+    out_dir: str | Path | None,
+    *,
+    config: Stage2Config | None = None,
+    train: TrainConfig | None = None,
+    use_action_loss: bool = True,
+    name: str = "stage2",
+    progress: bool = True,
+    tag: str = "",
+) -> tuple[SpatioTemporalReasoner, History]:
+    """Train stage 2 on frozen features with L_traj + L_action; resumes what is in out_dir.
+
+    Args:
+        train: schedule; the profile's `stage2` by default.
+        use_action_loss: False leaves the action head untrained (Table 3, "w/o action loss").
+        tag: names the stage-1 weights behind the features, so that a run resumes only its own.
+    """
+    config = config or stage2_config(profile, len(prepared.action_names))
+    train = train or profile.stage2
+    torch.manual_seed(train.seed)
+    model = SpatioTemporalReasoner(config)
+    batches = SequenceBatches(prepared, features, batch=profile.stage2_batch, time=profile.sequence_s)
+    context = repr((config, use_action_loss, tag, prepared.data_hash, profile.stage2_batch))
+
+    def loss_of(wrapped, batch: dict) -> dict[str, torch.Tensor]:
+        location, action = wrapped(batch["imu"], batch["points"], batch["empty"])
+        return stage2_loss(
+            location.float(), action.float(), batch["cell"], batch["action"], batch["empty"],
+            use_action_loss=use_action_loss,
+        )  # fmt: skip
+
+    history = fit(
+        model, batches, loss_of, train, out_dir=out_dir, name=name, progress=progress,
+        context=hashlib.sha1(context.encode()).hexdigest()[:12],
+    )  # fmt: skip
+    return model.eval(), history
+
+
+def stage2_config(profile: Profile, actions: int, **changes) -> Stage2Config:
+    """The stage-2 configuration that a profile asks for."""
+    return Stage2Config(embed_dim=profile.embed_dim, channels=profile.conv_channels, actions=actions, **changes)
+
+
+@torch.inference_mode()
+def predict(
+    model: SpatioTemporalReasoner,
+    imu: Float[np.ndarray, "n dim"],
+    points: Float[np.ndarray, "cells dim"],
+    empty: Bool[np.ndarray, " cells"],
+    *,
+    time: int = 10,
+    stride: int = 1,
+    batch: int = 16,
+) -> Prediction:
+    """Localize a recording of any length from its features: overlapping windows, probabilities averaged.
+
+    Windows of `time` seconds start every `stride` seconds, and one more ends with the recording; a recording
+    shorter than a window is padded with its last second, and the padding thrown away.
+
+    Returns:
+        Prediction with probabilities over cells (n, 400) and over actions (n, classes).
+    """
+    n = len(imu)
+    padded = np.concatenate([imu, np.repeat(imu[-1:], max(0, time - n), axis=0)]).astype(np.float32)
+    starts = np.unique(np.append(np.arange(0, len(padded) - time + 1, stride), len(padded) - time))
+    place = torch.from_numpy(np.array(points, np.float32))
+    hollow = torch.from_numpy(np.array(empty, bool))
+    seen = np.zeros(len(padded))
+    cells = np.zeros((len(padded), len(points)), np.float32)
+    actions = np.zeros((len(padded), model.config.actions), np.float32)
+    for i in range(0, len(starts), batch):
+        block = starts[i : i + batch]
+        rows = torch.from_numpy(np.stack([padded[s : s + time] for s in block]))
+        location, action = model(rows, place.expand(len(block), -1, -1), hollow.expand(len(block), -1))
+        for s, c, a in zip(
+            block, location.float().softmax(-1).numpy(), action.float().softmax(-1).numpy(), strict=True
+        ):
+            cells[s : s + time] += c
+            actions[s : s + time] += a
+            seen[s : s + time] += 1
+    return Prediction(cells[:n] / seen[:n, None], None, actions[:n] / seen[:n, None])
+
+
+def predict_take(
+    model: SpatioTemporalReasoner, prepared: Prepared, features: Features, take, *, profile: Profile, imu_of=None
+) -> Prediction:
+    """`predict` on one cached take; `imu_of` names another take whose IMU is fed instead (a reference line)."""
+    room = prepared.rooms[take.room]
+    imu = features.takes[take.name][0]
+    if imu_of is not None:
+        other = features.takes[imu_of.name][0]
+        imu = other[np.arange(len(imu)) % len(other)]
+    return predict(
+        model, imu, features.rooms[take.room], room.empty, time=profile.sequence_s, stride=profile.eval_stride_s
+    )

@@ -1,0 +1,1 @@
+"""How our GRU encoders run fast on CPUs: compiled loops, their training step, and inference. Private to `encoders`."""

@@ -1,0 +1,258 @@
+"""One run of the course: which artifact each stage makes, where it lies, and what the next one reads.
+
+`Run` is what notebooks, benchmarks and `make bench` share. Every stage is made once and found again by name, so
+a killed run goes on where it was, and a notebook that is run alone falls back on shipped weights, saying so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from eailkit.baselines import priors as lines
+from eailkit.eail.evaluation import Table
+from eailkit.eail.inference import predict_take, stage2_config, train_stage2
+from eailkit.eail.prepared import Prepared, prepare
+from eailkit.eail.sequences import Prediction
+from eailkit.eail.stage1 import (
+    Features,
+    Guidance,
+    Stage1,
+    Stage1Config,
+    embed_dataset,
+    guidance,
+    train_stage1,
+    weights_tag,
+)  # fmt: skip
+from eailkit.eail.stage2 import SpatioTemporalReasoner
+from eailkit.experiments.bounds import knowable
+from eailkit.localize import QUICK_WEIGHTS, Localizer
+from eailkit.profiles import Profile, get_profile
+from eailkit.synthkitchen.dataset import synthesize
+from eailkit.synthkitchen.splits import DatasetConfig
+from eailkit.training import History, load_weights
+from eailkit.vision_language import load as vision_language
+from eailkit.vision_language.load import VisionLanguage
+
+FULL = "EAIL (ours)"
+ABLATIONS = ("full", "w/o vision-language", "w/o action loss", "w/o spatial", "w/o temporal")  # Table 3's rows
+VARIANTS = {  # what stage 2 lacks in a row of Table 3 or 4
+    "w/o spatial": {"spatial": False},
+    "w/o temporal": {"temporal": False},
+    "w/o point cloud": {"use_points": False},
+    "w/o location attention": {"location_attention": False},
+}
+
+
+class Run:
+    """Artifacts of one profile under one folder.
+
+    Args:
+        run_dir: where everything lies; made when missing.
+        profile: name of a profile, or one.
+        seed: added to every training seed, for repeated runs.
+    """
+
+    def __init__(self, run_dir: str | Path, profile: str | Profile = "quick", *, seed: int = 0, progress: bool = True):
+        self.dir = Path(run_dir)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.profile = _seeded(get_profile(profile) if isinstance(profile, str) else profile, seed)
+        self.progress, self.seed = progress, seed
+        self.shipped: set[str] = set()  # stages that came from shipped weights: no result of theirs is recorded
+        self.histories: dict[str, History] = {}
+        self._predictions: dict[tuple, Prediction] = {}
+        self._features: dict[str, Features] = {}  # by the weights' tag
+
+    @property
+    def weights_dir(self) -> Path:
+        """Folder of the checkpoints of this seed."""
+        return self.dir / f"weights-{self.profile.name}-{self.seed}"
+
+    def dataset(self) -> Path:
+        """SynthKitchen at the profile's size; made on the first call, resumed when it was cut off."""
+        out = self.dir / f"synthkitchen-{self.profile.name}"
+        size = self.profile.data
+        return synthesize(
+            out, rooms=size.seen_rooms + size.val_unseen_rooms + size.test_unseen_rooms, participants=size.participants,
+            minutes=size.minutes, seed=size.seed, progress=self.progress,
+            config=DatasetConfig(
+                val_unseen_rooms=size.val_unseen_rooms, test_unseen_rooms=size.test_unseen_rooms,
+                train_takes_per_room=size.train_takes_per_room, unseen_takes_per_room=size.unseen_takes_per_room,
+                long_takes=size.long_takes, minutes_spread=size.minutes_spread,
+            ),
+        )  # fmt: skip
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The dataset as windows, labels and local clouds."""
+        cache = self.dir / f"cache-{self.profile.name}"
+        return prepare(self.dataset(), cache, points_per_cell=self.profile.points_per_cell, progress=self.progress)
+
+    @cached_property
+    def towers(self) -> VisionLanguage:
+        """The frozen vision-language model."""
+        return vision_language.load(self.profile.vision_language)
+
+    @cached_property
+    def guide(self) -> Guidance:
+        """Image and text features of the training takes."""
+        return guidance(self.prepared, self.towers, self.dir / f"guidance-{self.profile.name}")
+
+    def train_stage1(self, *, guided: bool = True) -> tuple[Stage1, History]:
+        """Train (or resume, or find) stage 1, with or without vision and language."""
+        name = "stage1" if guided else "stage1-unguided"
+        model, history = train_stage1(
+            self.prepared, self.profile, self.weights_dir, guide=self.guide if guided else None, name=name,
+            progress=self.progress,
+        )  # fmt: skip
+        self.histories[name] = history
+        return model, history
+
+    def stage1(self) -> Stage1:
+        """Stage 1 of this run where it was trained, else the shipped one, with a line that says so."""
+        path = self.weights_dir / "stage1.safetensors"
+        if path.exists():
+            return load_weights(Stage1(Stage1Config.of(self.profile)), path).eval()
+        return self._shipped("stage 1").stage1
+
+    def features(self, model: Stage1) -> Features:
+        """Frozen features of every take and room, made once per set of weights."""
+        tag = weights_tag(model)
+        if tag not in self._features:
+            self._features[tag] = self._embed(model)
+        return self._features[tag]
+
+    def _embed(self, model: Stage1) -> Features:
+        return embed_dataset(
+            model,
+            self.prepared,
+            self.dir / f"features-{self.profile.name}",
+            yaws=self.profile.yaws,
+            progress=self.progress,
+        )
+
+    def train_stage2(
+        self, model: Stage1, *, variant: str = "full", short: bool = False
+    ) -> tuple[SpatioTemporalReasoner, History]:
+        """Train (or resume, or find) stage 2 on a stage 1's features, as a row of Table 3 says.
+
+        Args:
+            variant: one of `ABLATIONS` (Table 3), "w/o point cloud" or "w/o location attention" (Table 4);
+                "w/o vision-language" differs by the `model` that is given.
+            short: the profile's ablation schedule instead of the full one.
+        """
+        changes = VARIANTS.get(variant, {})
+        name = f"stage2{'-short' if short else ''}-{variant.replace(' ', '_').replace('/', '')}"
+        stage2, history = train_stage2(
+            self.prepared, self.features(model), self.profile, self.weights_dir, name=name, tag=weights_tag(model),
+            config=stage2_config(self.profile, len(self.prepared.action_names), **changes),
+            train=self.profile.ablation if short else self.profile.stage2,
+            use_action_loss=variant != "w/o action loss", progress=self.progress,
+        )  # fmt: skip
+        self.histories[name] = history
+        return stage2, history
+
+    def stage2(self) -> SpatioTemporalReasoner:
+        """Stage 2 of this run where it was trained, else the shipped one, with a line that says so."""
+        path = self.weights_dir / "stage2-full.safetensors"
+        if path.exists():
+            config = stage2_config(self.profile, len(self.prepared.action_names))
+            return load_weights(SpatioTemporalReasoner(config), path).eval()
+        return self._shipped("stage 2").stage2
+
+    def walk(self, split: str = "test-unseen", *, longest: bool = False):
+        """One take to look at: the first of a split by name, or its longest; of another split where it holds none."""
+        for name in (split, "test-unseen", "test-seen", "val-unseen", "val-seen", "train"):
+            takes = self.prepared.by_split(name)
+            if takes:
+                return max(takes, key=len) if longest else takes[0]
+        return self.prepared.takes[0]
+
+    def predictor(self, stage2: SpatioTemporalReasoner, features: Features, *, other_imu: bool = False):
+        """A function take -> Prediction, remembered; `other_imu` feeds it another take's IMU of the same split."""
+        tag = weights_tag(stage2)
+
+        def of(take) -> Prediction:
+            imu_of = self.other_take(take) if other_imu else None
+            make = lambda: predict_take(  # noqa: E731
+                stage2, self.prepared, features, take, profile=self.profile, imu_of=imu_of
+            )
+            return self._remember((tag, take.name, other_imu), make)
+
+        return of
+
+    def dead_reckoner(self):
+        """A function take -> Prediction, remembered: velocities summed from the true start and heading."""
+        velocity = self.train_velocity()
+        return lambda take: self._remember(("velocity", take.name), lambda: lines.dead_reckoning(velocity, take))
+
+    def _remember(self, key: tuple, make) -> Prediction:
+        if key not in self._predictions:
+            self._predictions[key] = make()
+        return self._predictions[key]
+
+    def other_take(self, take):
+        """The take whose IMU is fed instead: the next of the split, by name, in another room and of another person."""
+        takes = sorted(self.prepared.by_split(take.split), key=lambda t: t.name)
+        at = [t.name for t in takes].index(take.name)
+        ring = takes[at + 1 :] + takes[:at]
+        strangers = [t for t in ring if t.room != take.room and t.participant != take.participant]
+        elsewhere = [t for t in ring if t.room != take.room]
+        return (strangers or elsewhere or ring or [take])[0]
+
+    def reference_table(
+        self, stage1: Stage1, stage2: SpatioTemporalReasoner, *, splits: tuple[str, ...] = ("test-seen", "test-unseen")
+    ) -> Table:
+        """EAIL beside every reference line (design: chance, maps, another IMU, dead reckoning, oracle)."""
+        prepared, features = self.prepared, self.features(stage1)
+        tag = weights_tag(stage1)
+        table = Table(prepared, splits)
+        table.add("chance", lambda t: lines.chance(prepared, t))
+        table.add("free space", lambda t: lines.free_space(prepared, t))
+        table.add("training occupancy", lambda t: lines.occupancy(prepared, t))
+        alone, self.histories["imu_alone"] = lines.train_imu_alone(
+            prepared, features, self.profile, self.weights_dir, tag=tag, progress=self.progress
+        )
+        table.add("IMU alone", lambda t: lines.predict_imu_alone(alone, features, t))
+        table.add("dead reckoning", self.dead_reckoner())
+        table.add("stage 1 alone", lambda t: lines.stage1_alone(prepared, features, t))
+        table.add("EAIL, another take's IMU", self.predictor(stage2, features, other_imu=True))
+        table.add(FULL, self.predictor(stage2, features))
+        table.add("majority action", lambda t: lines.majority_action(prepared, t))
+        table.add("oracle: true action", lambda t: lines.action_oracle(prepared, t))
+        every = ("train", "val-seen", "val-unseen", "test-seen", "test-unseen")
+        table.add("oracle: room's habits", lambda t: lines.occupancy(prepared, t, splits=every, same_room_only=True))
+        return table
+
+    def knowable(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
+        """What bounds every method, room by room: see `knowable.knowable`."""
+        return knowable(self.prepared, splits)
+
+    def train_velocity(self):
+        """The velocity net behind dead reckoning, trained or found."""
+        velocity, history = lines.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
+        self.histories["velocity"] = history
+        return velocity
+
+    def localizer(self, stage1: Stage1, stage2: SpatioTemporalReasoner) -> Localizer:
+        """The two stages as `eailkit localize` uses them."""
+        settings = {
+            "points_per_cell": self.profile.points_per_cell, "sequence_s": self.profile.sequence_s,
+            "profile": self.profile.name, "data_hash": self.prepared.data_hash, "seed": self.seed,
+        }  # fmt: skip
+        return Localizer(stage1, stage2, list(self.prepared.action_names), settings)
+
+    def _shipped(self, what: str) -> Localizer:
+        print(f"No {what} of this run was found: using the shipped quick weights ({QUICK_WEIGHTS.name}).")
+        self.shipped.add(what)
+        return Localizer.load()
+
+
+def _seeded(profile: Profile, seed: int) -> Profile:
+    if not seed:
+        return profile
+    names = ("stage1", "stage2", "ablation", "velocity")
+    return replace(profile, **{n: replace(getattr(profile, n), seed=getattr(profile, n).seed + seed) for n in names})

@@ -1,0 +1,182 @@
+"""Both papers joined: PRIMUS's pretrained encoder as EAIL's IMU encoder E_M, a row that neither paper has.
+
+EAIL's encoder sees one second at 400 Hz, PRIMUS's five at 50 Hz: here the five around the second. Everything else of
+EAIL stays. Three lines tell what pretraining gives: the encoder from scratch, frozen, and fine-tuned.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from scipy.signal import resample_poly
+from torch import Tensor, nn
+
+from eailkit.eail.evaluation import Table
+from eailkit.eail.inference import predict_take, stage2_config, train_stage2
+from eailkit.eail.prepared import Prepared, TakeCache
+from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_dataset, weights_tag
+from eailkit.errors import ConfigError
+from eailkit.experiments.eail_run import FULL, Run
+from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
+from eailkit.files import write_beside
+from eailkit.preprocess.imu import RATE_HZ as EAIL_RATE_HZ
+from eailkit.primus.model import Primus
+from eailkit.training import History, fit
+
+USES = ("from scratch", "frozen", "fine-tuned")
+
+
+class ContextTake(TakeCache):
+    """A take whose windows are the five seconds around each second, at 50 Hz: (seconds, 6, 250), gravity frame."""
+
+    @property
+    def windows(self) -> Float32[np.ndarray, "seconds 6 250"]:
+        """Made on first use and kept beside the one-second windows."""
+        path = self.path.with_suffix(".context.npy")
+        if not path.is_file():
+            context = around(np.load(self.path.with_suffix(".windows.npy"), mmap_mode="r"))
+            write_beside(path, lambda p: np.save(p, context))
+        return np.load(path, mmap_mode="r")
+
+
+def around(windows: Float32[np.ndarray, "seconds 6 400"]) -> Float32[np.ndarray, "seconds 6 250"]:
+    """Five seconds around each of a take's consecutive seconds, anti-aliased to 50 Hz; the ends are mirrored."""
+    whole = np.concatenate(list(windows), axis=1)  # (6, 400 * seconds)
+    slow = resample_poly(whole, 1, round(EAIL_RATE_HZ / RATE_HZ), axis=1, padtype="line")
+    side = int(RATE_HZ * (LENGTH_S - 1) / 2)
+    padded = np.pad(slow, ((0, 0), (side, side)), mode="reflect" if slow.shape[1] > side else "edge")
+    length, step = int(LENGTH_S * RATE_HZ), int(RATE_HZ)
+    return np.stack([padded[:, k * step : k * step + length] for k in range(len(windows))]).astype(np.float32)
+
+
+def with_context(prepared: Prepared) -> Prepared:
+    """The same dataset with five-second windows."""
+    takes = [ContextTake(t.path, t.name, t.room, t.participant, t.split, t.seconds, t.start_s) for t in prepared.takes]
+    return replace(prepared, takes=takes, data_hash=prepared.data_hash + "-context")
+
+
+class PrimusImu(nn.Module):
+    """E_M made of a PRIMUS encoder, its multimodal head and one linear layer into EAIL's space.
+
+    Shape:
+        (B, 6, 250) -> (B, embed_dim).
+    """
+
+    def __init__(self, primus: Primus, embed_dim: int, *, frozen: bool):
+        super().__init__()
+        self.encoder, self.frozen = copy.deepcopy(primus.encoder), frozen
+        self.encoder.requires_grad_(not frozen)
+        self.out = nn.Linear(self.encoder.multimodal_head.out_features, embed_dim)
+
+    def train(self, mode: bool = True) -> PrimusImu:
+        """A frozen encoder stays in eval mode, so that its batch statistics don't move."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, imu: Float[Tensor, "batch 6 length"]) -> Float[Tensor, "batch dim"]:
+        """Features before normalisation."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.encoder.multimodal(self.encoder(imu))
+        return self.out(features)
+
+
+def joined_stage1(run: Run, prepared: Prepared, primus: Primus, use: str, *, name: str = "") -> tuple[Stage1, History]:
+    """EAIL's stage 1 with a PRIMUS encoder, trained as the profile trains stage 1; resumes.
+
+    Args:
+        prepared: `with_context` of the run's.
+        primus: pretrained, or of random weights for "from scratch".
+        use: one of `USES`.
+
+    Raises:
+        ConfigError: another use.
+    """
+    if use not in USES:
+        raise ConfigError(f"joined: found use '{use}'; expected one of {', '.join(USES)}; choose one of these.")
+    profile = run.profile
+    config = Stage1Config.of(profile, use_vision_language=True)
+    torch.manual_seed(profile.stage1.seed)
+    model = Stage1(config)
+    model.imu = PrimusImu(primus, config.embed_dim, frozen=use == "frozen")
+    batches = Stage1Batches(prepared, model, run.guide, profile.stage1_batch)
+    about = repr((config, prepared.data_hash, profile.stage1_batch, use, weights_tag(primus.encoder)))
+    history = fit(
+        model, batches, lambda m, batch: m.loss(batch), profile.stage1, out_dir=run.weights_dir,
+        name=name or f"joined-{use.replace(' ', '_')}", context=hashlib.sha1(about.encode()).hexdigest()[:12],
+        progress=run.progress,
+    )  # fmt: skip
+    return model.eval(), history
+
+
+def line_name(label: str, use: str) -> str:
+    """How tables call EAIL with an encoder in one of its uses."""
+    return f"EAIL, {label}, {use}"
+
+
+def add_joined(run: Run, table: Table, primus: Primus, use: str, *, label: str) -> History:
+    """Train both stages with the encoder and add its line to a table of methods.
+
+    Args:
+        label: of the encoder, "PRIMUS, our encoder".
+
+    Returns:
+        Stage 1's log with the minutes of both.
+    """
+    prepared = with_context(run.prepared)
+    name = f"joined-{label}-{use}".replace(" ", "_").replace(",", "")
+    stage1, first = joined_stage1(run, prepared, primus, use, name=name)
+    features = embed_dataset(
+        stage1, prepared, run.dir / f"features-{run.profile.name}", yaws=run.profile.yaws, progress=run.progress
+    )
+    stage2, second = train_stage2(
+        prepared, features, run.profile, run.weights_dir, name=f"{name}-stage2", tag=weights_tag(stage1),
+        config=stage2_config(run.profile, len(prepared.action_names)), train=run.profile.stage2, progress=run.progress,
+    )  # fmt: skip
+    table.add(
+        line_name(label, use),
+        lambda take: predict_take(stage2, prepared, features, take, profile=run.profile),
+    )
+    first.minutes += second.minutes
+    return first
+
+
+def joined_table(
+    run: Run, encoders: dict[str, tuple[Primus, Primus]], *, splits: tuple[str, ...] = ("test-seen", "test-unseen")
+) -> tuple[Table, float]:
+    """EAIL as it is beside EAIL with PRIMUS's encoder in its three uses.
+
+    Args:
+        encoders: label -> (pretrained, of random weights).
+
+    Returns:
+        The table, and the minutes of all training.
+    """
+    stage1, _ = run.train_stage1()
+    stage2, _ = run.train_stage2(stage1)
+    table, minutes = Table(run.prepared, splits), 0.0
+    table.add(FULL, run.predictor(stage2, run.features(stage1)))
+    for label, (pretrained, untrained) in encoders.items():
+        for use in USES:
+            primus = untrained if use == "from scratch" else pretrained
+            minutes += add_joined(run, table, primus, use, label=label).minutes
+    return table, minutes
+
+
+__all__ = [
+    "USES",
+    "ContextTake",
+    "PrimusImu",
+    "add_joined",
+    "around",
+    "joined_stage1",
+    "joined_table",
+    "line_name",
+    "with_context",
+]

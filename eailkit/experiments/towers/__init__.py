@@ -1,0 +1,1 @@
+"""Pretraining of the tiny vision-language towers that ship."""

@@ -1,0 +1,1 @@
+"""From raw recordings and maps to what networks read: alignment, resampling, windows, labels, local clouds."""

@@ -1,0 +1,319 @@
+"""PRIMUS (ICASSP 2025): pretraining of an IMU encoder with self-supervision, other modalities and neighbours.
+
+A `PrimusConfig` says which terms of Eq. 5 are used, on which views and with which queue; `METHODS` names the paper's,
+the release's, every line of the ablation, and the baselines that share the encoder. `pretrain` trains any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig
+from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
+from eailkit.errors import CheckpointError, ConfigError
+from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
+from eailkit.preprocess.augment import TASKS
+from eailkit.primus.batches import Batches
+from eailkit.primus.losses import (
+    FeatureQueue,
+    PrimusWeights,
+    Temperature,
+    i2t_loss,
+    i2v_loss,
+    nn_loss,
+    nt_xent,
+    primus_loss,
+    ss_loss,
+)
+from eailkit.primus.triplets import Triplets
+from eailkit.training import History, TrainConfig, fit, load_weights, save_weights
+
+ENCODERS = {"stacked_rnn": (StackedRNN, StackedRnnConfig), "motion_gru": (MotionGRU, MotionGruConfig)}
+TERMS = ("ss", "mm", "nn")
+
+
+@dataclass(frozen=True)
+class PrimusConfig:
+    """What is trained, and how it differs from the paper.
+
+    Attributes:
+        encoder: "stacked_rnn" (the paper's) or "motion_gru" (ours).
+        terms: of Eq. 5, or "simclr", or "multitask" (the baselines' objectives on the same encoder).
+        modalities: that L_MM uses: "video", "text".
+        recipe: of `augment.RECIPES`.
+        weights: alpha, beta, gamma.
+        queue: rows; the paper's 8192.
+        key: by what neighbours are found: "video" (the paper), "text", or "imu" (shown to collapse).
+        count_valid: False lets rows that nothing was written to be neighbours, as the release does.
+        mask_equal: windows with the same samples are no negatives; the release has 21 % of duplicates and no mask.
+        apart_s: a stored window that begins less than this after or before is no neighbour, since it holds the same
+            samples. The paper doesn't say; its queue is a small part of its data, so that a window rarely meets itself,
+            while 8192 rows are nearly all of ours. The release has 0.
+        neighbour_s: the second view is of another window of the same take, at most this many seconds away; 0, as in the
+            paper, of the same window. Windows that near are no negatives then.
+        multitask: names of MultitaskSSL's tasks.
+    """
+
+    encoder: str = "stacked_rnn"
+    encoder_options: Mapping = field(default_factory=dict)
+    terms: tuple[str, ...] = TERMS
+    modalities: tuple[str, ...] = ("video", "text")
+    recipe: str = "paper"
+    weights: PrimusWeights = field(default_factory=PrimusWeights)
+    queue: int = 8192
+    key: str = "video"
+    count_valid: bool = True
+    mask_equal: bool = True
+    apart_s: float = LENGTH_S
+    neighbour_s: float = 0.0
+    multitask: tuple[str, ...] = tuple(TASKS)
+
+    def __post_init__(self) -> None:
+        known = (*TERMS, "simclr", "multitask")
+        if self.encoder not in ENCODERS or not self.terms or set(self.terms) - set(known):
+            raise ConfigError(
+                f"PRIMUS: found encoder '{self.encoder}' and terms {self.terms}; expected one of "
+                f"{', '.join(ENCODERS)} and terms of {', '.join(known)}; choose among these."
+            )
+        if self.key not in ("video", "text", "imu"):
+            raise ConfigError(f"PRIMUS: found the key '{self.key}'; expected video, text or imu; choose one of these.")
+
+    def to_dict(self) -> dict:
+        """Plain values, for a card or a hash."""
+        return json.loads(json.dumps(asdict(self) | {"encoder_options": dict(self.encoder_options)}))
+
+
+def _method(*terms: str, **changes) -> PrimusConfig:
+    return PrimusConfig(terms=terms, **changes)
+
+
+METHODS: dict[str, PrimusConfig] = {
+    "PRIMUS": PrimusConfig(),
+    "PRIMUS, as released": PrimusConfig(
+        recipe="as_released",
+        weights=PrimusWeights(0.5, 0.5, 0.5),
+        count_valid=False,
+        mask_equal=False,
+        apart_s=0.0,
+    ),
+    "SimCLR": _method("simclr"),
+    "MultitaskSSL": _method("multitask"),
+    "IMU2CLIP (video)": _method("mm", modalities=("video",)),
+    "IMU2CLIP (text)": _method("mm", modalities=("text",)),
+    "IMU2CLIP": _method("mm"),
+    "SS": _method("ss"),
+    "NN": _method("nn"),
+    "NN, IMU alone": _method("nn", key="imu"),
+    "SS + MM": _method("ss", "mm"),
+    "SS + NN": _method("ss", "nn"),
+    "MM + NN": _method("mm", "nn"),
+}  # IMU2CLIP is the ablation's MM, PRIMUS its last line
+
+
+class Primus(nn.Module):
+    """An encoder with both heads, two temperatures and the queue.
+
+    Shape:
+        embed: (B, 6, 250) -> (B, d), d the width of the towers' features.
+    """
+
+    forward_methods = ("loss",)
+
+    def __init__(self, config: PrimusConfig | None = None, *, feature_dim: int = 512):
+        super().__init__()
+        self.config = config = config or PrimusConfig()
+        make, options = ENCODERS[config.encoder]
+        self.encoder = make(options(**{"multimodal_dim": feature_dim, **config.encoder_options}))
+        self.tau_s, self.tau_m = Temperature(), Temperature()
+        width = self.encoder.config.embed_dim
+        if "nn" in config.terms:
+            kinds = {"imu": width} if config.key == "imu" else {"imu": width, "video": feature_dim, "text": feature_dim}
+            self.queue = FeatureQueue(kinds, config.queue)
+        if "multitask" in config.terms:
+            hidden = getattr(self.encoder, "hidden_dim", width)
+            self.tasks = nn.ModuleList(
+                nn.Sequential(nn.Linear(hidden, 256), nn.ReLU(), nn.Linear(256, 1)) for _ in config.multitask
+            )
+
+    def loss(self, batch: dict) -> dict[str, Tensor]:
+        """Eq. 5 (or a baseline's objective) on a batch of `Batches`: the terms and "total"."""
+        config = self.config
+        if "multitask" in config.terms:
+            return self._multitask(batch)
+        views = {name: batch[name] for name in ("imu", "view1", "view2") if name in batch}
+        hidden = dict(zip(views, self.encoder(torch.cat(list(views.values()))).chunk(len(views)), strict=True))
+        if "simclr" in config.terms:
+            return {"total": nt_xent(*self._views(hidden))}
+        equal = batch["equal"] if config.mask_equal else None
+        terms: dict[str, Tensor] = {}
+        if "ss" in config.terms:
+            one, two = self._views(hidden)
+            terms["ss"] = ss_loss(one, two, self.tau_s(), equal=equal)
+        if "mm" in config.terms:
+            terms["mm"] = self._multimodal(self.encoder.multimodal(hidden["imu"]), batch, equal)
+        if "nn" in config.terms:
+            terms["nn"] = self._neighbours(hidden["imu"], batch)
+        return primus_loss(terms, config.weights)
+
+    def _views(self, hidden: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """f_s of both views; where one isn't augmented (the release), the window itself is it."""
+        return self.encoder.ssl(hidden.get("view1", hidden.get("imu"))), self.encoder.ssl(hidden["view2"])
+
+    def _multimodal(self, imu: Tensor, batch: dict, equal: Tensor | None) -> Tensor:
+        """L_MM, Eq. 1 + Eq. 2."""
+        scale, total = self.tau_m(), imu.sum() * 0.0
+        if "video" in self.config.modalities:
+            total = total + i2v_loss(imu, batch["video"], scale, equal=equal, has_video=batch["has_video"])
+        if "text" in self.config.modalities:
+            total = total + i2t_loss(imu, batch["text"], scale, equal=equal, has_text=batch["has_text"])
+        return total
+
+    def _neighbours(self, hidden: Tensor, batch: dict) -> Tensor:
+        """L_NN, Eq. 3 and 4: read the queue, then write this batch into it (in training only)."""
+        config, queue = self.config, self.queue
+        whole = batch["has_video"] & batch["has_text"] | (config.key == "imu")
+        imu_s, imu_m = self.encoder.ssl(hidden), self.encoder.multimodal(hidden)
+        stored = {"imu": imu_s, "video": batch["video"], "text": batch["text"]}
+        near = queue.near(batch["origin"], round(config.apart_s * RATE_HZ))
+        free = ~near & queue.valid if config.count_valid else ~near
+        asks = whole & free.any(dim=1)
+        total = (imu_s.sum() + imu_m.sum()) * 0.0
+        if asks.any():
+            key = stored[config.key][asks].detach().float()
+            found = queue.neighbours(key, config.key, count_valid=config.count_valid, excluded=near[asks])
+            total = total + nn_loss(imu_s[asks], imu_m[asks], found, self.tau_s(), self.tau_m())
+        if self.training and whole.any():
+            queue.add(origin=batch["origin"][whole], **{name: stored[name][whole] for name in queue.names})
+        return total
+
+    def _multitask(self, batch: dict) -> dict[str, Tensor]:
+        """MultitaskSSL (Saeed et al. 2019): was this done to the window? Eight binary tasks, their losses summed."""
+        parts = [len(x) for x in batch["task_windows"]]
+        hidden = self.encoder(torch.cat(batch["task_windows"])).split(parts)
+        total = sum(
+            nn.functional.binary_cross_entropy_with_logits(head(h)[:, 0].float(), done)
+            for head, h, done in zip(self.tasks, hidden, batch["task_done"], strict=True)
+        )
+        return {"total": total}
+
+    @torch.inference_mode()
+    def embed(
+        self, windows: Float32[np.ndarray, "n 6 250"], *, at: str = "multimodal", batch: int = 512
+    ) -> Float[np.ndarray, "n d"]:
+        """Features of windows, float32; the last batch may be smaller and is never dropped.
+
+        Args:
+            at: "multimodal" (after f_m, what PRIMUS probes), "ssl" (after f_s) or "encoder" (before the heads).
+        """
+        self.eval()
+        heads = {"multimodal": self.encoder.multimodal, "ssl": self.encoder.ssl, "encoder": lambda h: h}
+        if at not in heads:
+            raise ConfigError(f"embed: found at='{at}'; expected one of {', '.join(heads)}; choose one of these.")
+        parts = [
+            heads[at](self.encoder(torch.from_numpy(np.ascontiguousarray(windows[i : i + batch], np.float32))))
+            for i in range(0, len(windows), batch)
+        ]
+        return torch.cat(parts).float().numpy() if parts else np.zeros((0, 0), np.float32)
+
+
+def pretrain(
+    triplets: Triplets,
+    config: PrimusConfig,
+    train: TrainConfig,
+    *,
+    batch: int = 256,
+    out_dir: str | Path | None = None,
+    name: str = "primus",
+    progress: bool = True,
+) -> tuple[Primus, History]:
+    """Pretrain one method; returned in eval mode with its log. Resumes what is in out_dir.
+
+    The paper: Adam at 2e-4 without a schedule, 15 epochs, batches of 16 a GPU on four; here the loop that everything
+    else trains with (AdamW, warm-up, cosine).
+
+    Raises:
+        ConfigError: fewer than 16 windows, a modality that a term needs is missing from all of them, or a batch too
+            small for the term.
+    """
+    _check(triplets, config, batch)
+    torch.manual_seed(train.seed)
+    model = Primus(config, feature_dim=triplets.video.shape[1])
+    encoder = asdict(model.encoder.config)  # with its defaults, which a later version may change
+    about = json.dumps([config.to_dict(), encoder, triplets.data_hash, batch], sort_keys=True)
+    history = fit(
+        model, Batches(triplets, config, batch), lambda m, b: m.loss(b), train, out_dir=out_dir, name=name,
+        context=hashlib.sha1(about.encode()).hexdigest()[:12], progress=progress,
+    )  # fmt: skip
+    return model.eval(), history
+
+
+def _check(triplets: Triplets, config: PrimusConfig, batch: int) -> None:
+    least = len(config.multitask) if "multitask" in config.terms else 2
+    if batch < least:
+        raise ConfigError(f"PRIMUS: found a batch of {batch}; expected {least} or more; give a larger one.")
+    if len(triplets) < 16:
+        raise ConfigError(
+            f"PRIMUS: found {len(triplets)} windows to pretrain on; expected at least 16; give longer recordings."
+        )
+    needed = set(config.modalities) if "mm" in config.terms else set()
+    if "nn" in config.terms and config.key != "imu":
+        needed |= {"video", "text"}
+    for name in sorted(needed):
+        if not getattr(triplets, f"has_{name}").any():
+            raise ConfigError(
+                f"PRIMUS: found no window with {name}; expected some, since {' + '.join(config.terms)} compares with "
+                "it; leave that modality out or give recordings that have it."
+            )
+
+
+def save(model: Primus, path: str | Path, *, half: bool = False, **card) -> Path:
+    """Write encoder and heads as safetensors with configuration and card in the metadata; the queue stays behind.
+
+    Args:
+        half: in float16, for what ships; reading widens.
+    """
+    whole = asdict(model.encoder.config) | dict(model.config.encoder_options)  # defaults may change, files don't
+    config = replace(model.config, encoder_options=whole).to_dict()
+    feature_dim = model.encoder.multimodal_head.out_features
+    about = {"config": json.dumps(config), "feature_dim": str(feature_dim), "card": json.dumps(card)}
+    return save_weights(model.encoder, path, metadata=about, half=half)
+
+
+def load(path: str | Path) -> tuple[Primus, dict]:
+    """An encoder that `save` wrote, in eval mode, and its card.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or holds something else.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = file.metadata() or {}
+    except Exception:
+        load_weights(nn.Module(), path)  # says what is wrong: missing, truncated, no safetensors
+        about = {}
+    if "config" not in about:
+        raise CheckpointError(f"{path}: found no PRIMUS configuration; expected a file of `eailkit.primus.model.save`.")
+    try:
+        values = json.loads(about["config"])
+        values |= {k: tuple(values[k]) for k in ("terms", "modalities", "multitask")}
+        config = PrimusConfig(**values | {"weights": PrimusWeights(**values["weights"])})
+        model = Primus(replace(config, terms=("ss",)), feature_dim=int(about["feature_dim"]))
+        card = json.loads(about["card"])
+    except (ValueError, KeyError, TypeError) as fault:
+        raise CheckpointError(
+            f"{path}: found a PRIMUS configuration that can't be read ({str(fault)[:120]}); expected one of this "
+            "version."
+        ) from fault
+    load_weights(model.encoder, path)
+    model.config = config
+    return model.eval(), card

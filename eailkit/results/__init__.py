@@ -1,0 +1,1 @@
+"""What was recorded: the ledger of runs, and the papers' own numbers."""
