@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from eailkit.experiments.bounds import KNOWABLE
+from eailkit.experiments.bounds import BOUNDS
 from eailkit.results.ledger import read
 
 KINDS = {
@@ -17,14 +17,14 @@ KINDS = {
 def card_parts(results: Path) -> dict[str, str]:
     """Name of each generated part of the card -> its text."""
     rows = {name: {row["id"]: row for row in read(name, results_dir=results)} for name in
-            ("realism", "map_realism", "narrations", "knowable_quick", "speed")}  # fmt: skip
+            ("realism", "map_realism", "narrations", "bounds_quick", "speed")}  # fmt: skip
     return {
         "heads": _heads(rows["realism"]),
         "classifier": _classifier(rows["realism"]),
         "maps": _maps(rows["map_realism"]),
         "words": _words(rows["narrations"]),
         "size": _size(rows["speed"]),
-        "knowable": _knowable(rows["knowable_quick"]),
+        "bounds": _bounds(rows["bounds_quick"]),
     }
 
 
@@ -108,9 +108,9 @@ def _words(rows: dict[str, dict]) -> str:
     )
 
 
-def _knowable(rows: dict[str, dict]) -> str:
+def _bounds(rows: dict[str, dict]) -> str:
     out = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
-    for name in KNOWABLE:
+    for name in BOUNDS:
         out.append(
             f"| {name.replace('|', chr(92) + '|')} | "
             + " | ".join(f"{r['mean'][name]:.2f}" for r in rows.values())

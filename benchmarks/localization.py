@@ -1,4 +1,4 @@
-"""EAIL beside its reference lines, the gates of the first release, and error over elapsed time (Fig. 4).
+"""EAIL beside its references, the criteria of the first release, and error over elapsed time (Fig. 4).
 
 Trains in this run and evaluates on both test splits; nothing is chosen here, and nothing comes from shipped weights.
 """
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eailkit.eail.evaluation import METRICS, Table, error_over_time, gate
-from eailkit.experiments.bounds import KNOWABLE
+from eailkit.eail.evaluation import METRICS, Table, criterion, error_over_time
+from eailkit.experiments.bounds import BOUNDS
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.profiles import get_profile
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 
-GATES = (  # (other line, metric, how many times better)
+CRITERIA = (  # (other line, metric, how many times better)
     ("free space", "SR@0.4m", 2.0),
     ("EAIL, another take's IMU", "SR@0.4m", 1.5),
     ("IMU alone", "SR@0.4m", 1.0),
@@ -41,9 +41,9 @@ def record(out: str | Path, profile: str, seeds: list[int] | None = None, result
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
     append_rows(f"localization_{profile}", method_rows(tables, common), results_dir=results)
-    append_rows(f"gates_{profile}", _gate_rows(tables, common), results_dir=results)
+    append_rows(f"criteria_{profile}", _criterion_rows(tables, common), results_dir=results)
     append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results)
-    append_rows(f"knowable_{profile}", _knowable_rows(run.knowable(), common), results_dir=results)
+    append_rows(f"bounds_{profile}", _bounds_rows(run.bounds(), common), results_dir=results)
 
 
 def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
@@ -68,11 +68,11 @@ def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
     return rows
 
 
-def _gate_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
+def _criterion_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
     rows = []
     for split in tables[0].splits:
-        for other, metric, factor in GATES:
-            found = [gate(t, FULL, other, split, metric, factor) for t in tables]
+        for other, metric, factor in CRITERIA:
+            found = [criterion(t, FULL, other, split, metric, factor) for t in tables]
             ratios = [f["ratio"] for f in found]
             rows.append(LedgerRow(
                 id=f"{split} | {metric} against {other}",
@@ -88,11 +88,11 @@ def _gate_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
     return rows
 
 
-def _knowable_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
+def _bounds_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
     rows = []
     for split, rooms in frame.groupby("split", sort=False):
-        mean = {name: round(float(rooms[name].mean()), 3) for name in KNOWABLE}
-        spread = {name: round(float(rooms[name].std()), 3) if len(rooms) > 1 else 0.0 for name in KNOWABLE}
+        mean = {name: round(float(rooms[name].mean()), 3) for name in BOUNDS}
+        spread = {name: round(float(rooms[name].std()), 3) if len(rooms) > 1 else 0.0 for name in BOUNDS}
         each = rooms.drop(columns="split").round(3).to_dict("records")
         rows.append(LedgerRow(
             id=split, question=f"How much can any method know of the place on {split}?",

@@ -74,8 +74,8 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "notebooks": "\n".join(notebooks),
         "printed": "\n".join([*printed, "```"]),
         "results": _results(results),
-        "gates": _gates(results),
-        "knowable": card_parts(results)["knowable"],
+        "criteria": _criteria(results),
+        "bounds": card_parts(results)["bounds"],
         "primus": _primus(results),
         "joined": _joined(results),
     }
@@ -103,7 +103,7 @@ COLUMNS = "| seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS |
 
 def _primus(results: Path) -> str:
     shots = (1, 5, 20, 50, 200)
-    out = ["| macro-F1 (%) at windows a class | " + " | ".join(map(str, shots)) + " |", "|---|" + "---|" * len(shots)]
+    out = ["| macro-F1 (%) at shots per class | " + " | ".join(map(str, shots)) + " |", "|---|" + "---|" * len(shots)]
     for table, line, name in PRIMUS_LINES:
         rows = {row["id"]: row for row in read(table, results_dir=results)}
         if f"{REAL} | {line}" not in rows:
@@ -147,9 +147,9 @@ def _results(results: Path) -> str:
     return "\n".join(out)
 
 
-def _gates(results: Path) -> str:
+def _criteria(results: Path) -> str:
     out = ["| goal at quick | split | reached | interval clears it |", "|---|---|---|---|"]
-    for row in read("gates_quick", results_dir=results):
+    for row in read("criteria_quick", results_dir=results):
         split, _, what = row["id"].partition(" | ")
         goal = f"{what}: more than {row['config']['required ratio']:g} ×"
         clears = "yes" if all(row["config"]["interval clears it, by seed"]) else "no"

@@ -1,4 +1,4 @@
-"""Can a small classifier tell simulated from real head motion? Wearers it is tested on are never those it learned from.
+"""Can a small classifier tell simulated from real head motion? Participants it is tested on are never those it learned from.
 
 Windows of five seconds, handcrafted features that don't depend on how the sensor is mounted, gradient boosting and
 logistic regression; the area under the curve is 0.5 where nothing gives the simulator away.
@@ -42,22 +42,22 @@ def features(acc: np.ndarray, gyro: np.ndarray, rate_hz: float) -> dict[str, flo
 
 
 def windows(recordings: list[HeadRecording]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Features (n, d), the wearer of each window, and the features' names."""
-    rows, wearers, names = [], [], []
+    """Features (n, d), the participant of each window, and the features' names."""
+    rows, participants, names = [], [], []
     for r in recordings:
         size = int(WINDOW_S * r.rate_hz)
         for i in range(0, len(r.acc_mps2) - size + 1, size):
             found = features(r.acc_mps2[i : i + size], r.gyro_radps[i : i + size], r.rate_hz)
             names = list(found)
             rows.append(list(found.values()))
-            wearers.append(r.wearer)
-    return np.array(rows), np.array(wearers), names
+            participants.append(r.participant)
+    return np.array(rows), np.array(participants), names
 
 
 def tell_apart(real: list[HeadRecording], simulated: list[HeadRecording], *, folds: int = 4) -> dict:
-    """Cross-validated over wearers: AUC of both classifiers and the features that give the simulator away.
+    """Cross-validated over participants: AUC of both classifiers and the features that give the simulator away.
 
-    Both kinds weigh the same in training, however many wearers each has.
+    Both kinds weigh the same in training, however many participants each has.
 
     Returns:
         auc: classifier -> area under the curve of the pooled held-out windows; gives_away: feature -> loss of AUC

@@ -20,7 +20,7 @@ from eailkit.encoders._gru.inference import fast
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.fewshot.probe import Probe, fit_probe
 from eailkit.fewshot.windows import COVER, LENGTH_S, RATE_HZ, cut_windows
-from eailkit.files import DATA_SAMPLES, check_writable, write_beside
+from eailkit.files import DATA_SAMPLES, check_writable, write_atomically
 from eailkit.preprocess.imu import resample
 from eailkit.primus.model import Primus, load
 from eailkit.recording import ImuStream
@@ -81,7 +81,7 @@ def embed_files(
     A file that can't be used is left out with a warning that says why, and `attrs["refused"]` keeps the sentence.
 
     Args:
-        out: Parquet file to write too, beside and renamed.
+        out: Parquet file to write too, atomically.
 
     Raises:
         EailkitError: the only file can't be used, or none of several; or as `embed_file`.
@@ -116,7 +116,7 @@ def embed_files(
         frame = pd.concat(parts, ignore_index=True)
         frame.attrs = _told(weights, at, stride_s) | {"refused": refused}
     if out is not None:
-        write_beside(out, lambda p: frame.to_parquet(p, index=False))
+        write_atomically(out, lambda p: frame.to_parquet(p, index=False))
     return frame
 
 

@@ -13,7 +13,7 @@ from eailkit.errors import OutputError
 DATA_SAMPLES = Path(__file__).resolve().parents[1] / "data_samples"  # what ships with the repository
 
 
-def write_beside(path: str | Path, write: Callable[[str], object]) -> Path:
+def write_atomically(path: str | Path, write: Callable[[str], object]) -> Path:
     """Let `write` fill a file beside `path`, then rename it there; missing folders are made.
 
     Args:
@@ -47,23 +47,23 @@ def check_writable(path: str | Path) -> None:
     """Find out before long work whether `path` could be written, leaving what stands there alone.
 
     Raises:
-        OutputError: as `write_beside`, or `path` is a folder.
+        OutputError: as `write_atomically`, or `path` is a folder.
     """
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path}: found a folder; expected the name of a file to write; add one.")
     probe = path.with_name(f".{os.getpid()}.probe")
     try:
-        write_beside(probe, lambda beside: Path(beside).touch()).unlink()
+        write_atomically(probe, lambda beside: Path(beside).touch()).unlink()
     except OutputError as error:
         raise OutputError(str(error).replace(str(probe), str(path), 1)) from error
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file beside and rename it."""
-    return write_beside(path, lambda beside: Path(beside).write_text(text, encoding="utf-8"))
+    """Write a UTF-8 text file atomically."""
+    return write_atomically(path, lambda beside: Path(beside).write_text(text, encoding="utf-8"))
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write a value as readable JSON with a newline at its end, beside and renamed."""
+    """Write a value as readable JSON with a newline at its end, atomically."""
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

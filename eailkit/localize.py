@@ -19,7 +19,7 @@ from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.errors import CheckpointError, MapError, RecordingError
-from eailkit.files import DATA_SAMPLES, check_writable, write_beside, write_json
+from eailkit.files import DATA_SAMPLES, check_writable, write_atomically, write_json
 from eailkit.losses import Stage1Weights
 from eailkit.preprocess import imu as preprocess
 from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
@@ -108,7 +108,7 @@ class Localizer:
         return Localizer(stage1, stage2, names, settings)
 
     def save(self, folder: str | Path, *, half: bool = False) -> Path:
-        """Write the three files that `load` reads, each beside and renamed; in half precision where `half`."""
+        """Write the three files that `load` readseach atomically; in half precision where `half`."""
         folder = Path(folder)
         save_weights(self.stage1, folder / "stage1.safetensors", half=half)
         save_weights(self.stage2, folder / "stage2.safetensors", half=half)
@@ -197,7 +197,7 @@ def localize_files(
     localizer = Localizer.load(weights)
     room = localizer.encode_map(point_map, area=area)
     track = localizer.localize(stream, room, causal=causal)
-    write_beside(out, lambda p: track.to_frame().to_csv(p, index=False))
+    write_atomically(out, lambda p: track.to_frame().to_csv(p, index=False))
     if plot is not None:
         from eailkit.plots import track_figure, write_html
 

@@ -192,7 +192,7 @@ def trajectory_loss(
     is left out of the mean, like an unlabelled one: no map could have given it any probability.
 
     Args:
-        logits: z, one value a cell.
+        logits: z, one value per cell.
         cell: g, the cell nearest to the true position; -1 where the second has no label.
         empty: cells with fewer points than a cell needs. Default: none.
 

@@ -79,10 +79,10 @@ def relative_score(
     The paper doesn't say how ties count, nor whether the true cell itself counts; with half a tie and S - 1 a
     constant map scores 50 and a perfect one 100, so that an uninformed model can't look better or worse than
     chance. Empty cells are no candidates: S counts the others. RS is a weak metric: a constant map of where people
-    usually stand reaches 88 (see the reference lines).
+    usually stand reaches 88 (see the references).
 
     Args:
-        confidence: one value a cell, any monotone scale (logits or probabilities).
+        confidence: one value per cell, any monotone scale (logits or probabilities).
         true_cell: index of the cell nearest to the true position, 0 <= g < S.
         empty: cells without points, left out. The true cell always stays in. Default: none.
 

@@ -2,7 +2,7 @@
 
 Stage 1, stage 2, the baselines and the towers all train through `fit`. A step's batch and its random numbers
 depend on (seed, step) alone, so a run that was killed and resumed gives the same losses as one that wasn't.
-Files are written beside and renamed; weights and optimizer state are safetensors, never pickle.
+Files are written atomically; weights and optimizer state are safetensors, never pickle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from eailkit.errors import CheckpointError
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -199,14 +199,14 @@ class _Files:
         record["device"] = history.device
         if len(history.steps) >= config.steps:
             save_weights(model, self.weights)
-            write_beside(self.log, lambda p: Path(p).write_text(json.dumps(record)))
+            write_atomically(self.log, lambda p: Path(p).write_text(json.dumps(record)))
             self.resume.unlink(missing_ok=True)
             return
         flat = {f"model.{k}": v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
         for i, entries in optimizer.state_dict()["state"].items():
             for k, v in entries.items():
                 flat[f"optimizer.{i}.{k}"] = torch.as_tensor(v).detach().cpu().clone()
-        write_beside(self.resume, lambda p: save_file(flat, p, metadata={"record": json.dumps(record)}))
+        write_atomically(self.resume, lambda p: save_file(flat, p, metadata={"record": json.dumps(record)}))
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> History | None:
         """The log so far with model and optimizer put back, or None where there is nothing to resume."""
@@ -250,11 +250,11 @@ def _identity(config: TrainConfig, context: str) -> dict:
 def save_weights(
     model: nn.Module, path: str | Path, *, metadata: dict[str, str] | None = None, half: bool = False
 ) -> Path:
-    """Write a module's state dict as safetensors, beside and renamed; in float16 where `half`, counts as they are."""
+    """Write a module's state dict as safetensors, atomically; in float16 where `half`, counts as they are."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    return write_beside(path, lambda p: save_file(state, p, metadata=metadata))
+    return write_atomically(path, lambda p: save_file(state, p, metadata=metadata))
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:

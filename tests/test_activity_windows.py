@@ -1,4 +1,4 @@
-"""Windows of activities: cut where they should be, named as labelled, nothing filled in; real wearers too."""
+"""Windows of activities: cut where they should be, named as labelled, nothing filled in; real participants too."""
 
 import dataclasses
 import os
@@ -93,7 +93,7 @@ def test_a_recording_that_cant_be_cut_is_reported():
     good = Recording("good", stream(12.0), actions=(ActionSegment(0, 12, "nod"),), participant="ann")
     short = Recording("short", stream(3.0), participant="bob")
     windows = from_recordings([good, short], ("nod",), ("C nods.",), "made up")
-    assert len(windows) == 2 and set(windows.wearer) == {"ann"} and list(windows.refused) == ["short"]
+    assert len(windows) == 2 and set(windows.participant) == {"ann"} and list(windows.refused) == ["short"]
     assert len(windows.subset(np.array([True, False]))) == 1 and windows.subset(np.array([1])).start_s[0] == 5.0
     with pytest.raises(DatasetError) as error:
         from_recordings([short], ("nod",), ("C nods.",), "made up")
@@ -103,13 +103,13 @@ def test_a_recording_that_cant_be_cut_is_reported():
 def test_windows_that_cant_be_right_are_refused():
     imu = np.zeros((2, 6, 250), np.float32)
     names, zero = np.array(["a", "b"]), np.zeros(2)
-    parts = {"label": np.array([0, -1]), "wearer": names, "recording": names, "start_s": zero}
+    parts = {"label": np.array([0, -1]), "participant": names, "recording": names, "start_s": zero}
     parts |= {"classes": ("x",), "prompts": ("C x.",)}
     ActivityWindows(imu, **parts, name="w")
     for change, says in (
         ({"label": np.array([0, 1])}, "from 0 to 1"),
         ({"prompts": ()}, "0 prompts"),
-        ({"wearer": names[:1]}, "[2, 1, 2, 2]"),
+        ({"participant": names[:1]}, "[2, 1, 2, 2]"),
     ):
         with pytest.raises(DatasetError) as error:
             ActivityWindows(imu, **(parts | change), name="w")
@@ -123,7 +123,9 @@ def test_takes_by_task_and_by_keystep(tmp_path):
     root = write_dataset(tmp_path / "root")
     tasks = from_egoexo4d(root)
     assert tasks.classes == ("cooking",) and tasks.prompts == ("C is cooking.",) and (tasks.label == 0).all()
-    assert sorted(set(tasks.recording)) == ["kitchen1_a", "kitchen1_b", "kitchen2_a"] and set(tasks.wearer) == {"7"}
+    assert sorted(set(tasks.recording)) == ["kitchen1_a", "kitchen1_b", "kitchen2_a"] and set(tasks.participant) == {
+        "7"
+    }
     first = tasks.start_s[tasks.recording == "kitchen1_a"]
     assert first.tolist() == pytest.approx([1200.25, 1205.25], abs=1e-6)  # the take's start, not the IMU's
     steps = from_egoexo4d(root, by="keystep", split="test-seen", stride_s=1.0)
@@ -148,7 +150,7 @@ def test_realworlds_head_position(tmp_path):
         write_zips(tmp_path, {"acc_walking_head.csv": acc}, {"gyr_walking_head.csv": gyr}, person=person)
     write_zips(tmp_path, {"acc_lying_waist.csv": acc}, {"gyr_lying_waist.csv": gyr}, activity="lying")
     windows = activity_windows.realworld(tmp_path)
-    assert len(windows) == 6 and set(windows.wearer) == {"proband1", "proband2"}
+    assert len(windows) == 6 and set(windows.participant) == {"proband1", "proband2"}
     assert {windows.classes[k] for k in windows.label} == {"walking"} and list(windows.refused) == ["proband1/lying"]
 
 
@@ -171,7 +173,7 @@ def test_the_test_set_of_the_few_shot_curves(glasses):
     begun = time.perf_counter()
     windows = activity_windows.classyglass(glasses, "1B")
     assert time.perf_counter() - begun < 60
-    assert len(windows.classes) == 11 and len(set(windows.wearer)) == 15 and len(windows) == 4315
+    assert len(windows.classes) == 11 and len(set(windows.participant)) == 15 and len(windows) == 4315
     assert windows.counts().tolist() == [417, 392, 423, 413, 422, 387, 386, 411, 418, 280, 366]
     said = " ".join(windows.refused.values())
     assert sorted(windows.refused) == ["e173", "e273", "e321", "e327"]  # e325 is of an activity that 1A lacks
@@ -186,8 +188,8 @@ def test_tuning_wearers_arent_test_wearers_and_handcrafted_features_tell_activit
     from eailkit.fewshot.scores import Scores
 
     windows = activity_windows.classyglass(glasses, "1A")
-    held = {e.wearer for e in ClassyGlass(glasses).entries if e.dataset == "1B"}
-    assert len(windows) == 2907 and len(set(windows.wearer)) == 12 and not held & set(windows.wearer)
+    held = {e.participant for e in ClassyGlass(glasses).entries if e.dataset == "1B"}
+    assert len(windows) == 2907 and len(set(windows.participant)) == 12 and not held & set(windows.participant)
     features = handcrafted_features(windows.imu)
     scores = evaluate(windows, features, "handcrafted", Scores.of(windows), shots=(1, 20), seeds=2)
     one, twenty = (scores.interval("handcrafted", "random", n).mean for n in (1, 20))

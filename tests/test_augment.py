@@ -63,7 +63,7 @@ def test_permutation_moves_stretches_and_loses_no_sample():
 
 def test_warping_keeps_ends_and_order():
     ramp = torch.linspace(0, 1, 250).expand(8, 6, 250)
-    bent = augment.warped(ramp, draw())[:, 0]
+    bent = augment.time_warp(ramp, draw())[:, 0]
     assert (bent.diff(dim=1) > -1e-6).all() and (bent - ramp[:, 0]).abs().max() > 0.01
     assert bent[:, 0].abs().max() < 1e-6 and (bent[:, -1] - 1).abs().max() < 1e-5
 
@@ -79,7 +79,7 @@ def test_views_follow_the_recipe(windows):
         augment.two_views(windows, draw(), "mine")
 
 
-WORN = ("moved", "cropped", "band_noised", "smoothed", "livelier")
+WORN = ("lever_arm_shift", "cropped", "band_jitter", "smoothed", "magnitude_scaling")
 
 
 @pytest.mark.parametrize("name", WORN)
@@ -92,18 +92,18 @@ def test_what_wearing_does_follows_its_seed_and_leaves_the_input(windows, name):
 
 
 def test_a_moved_sensor_feels_the_rotation_at_its_place(windows):
-    assert torch.equal(augment.moved(windows, draw(), lever_m=0.0), windows)
+    assert torch.equal(augment.lever_arm_shift(windows, draw(), lever_m=0.0), windows)
     turning = torch.zeros(4, 6, 250)
     turning[:, 2], turning[:, 5] = 9.81, 2.0  # 2 rad/s about z
     r = 0.06 * torch.randn(4, 3, 1, generator=draw())
     inwards = -(2.0**2) * r * torch.tensor([1.0, 1.0, 0.0])[:, None]  # centripetal, none along the axis
-    found = augment.moved(turning, draw())
+    found = augment.lever_arm_shift(turning, draw())
     torch.testing.assert_close(found[:, :3], turning[:, :3] + inwards.expand(-1, -1, 250), atol=1e-5, rtol=1e-5)
     assert torch.equal(found[:, 3:], turning[:, 3:])
     spinning_up = torch.zeros(1, 6, 250)
     spinning_up[:, 5] = 3.0 * torch.arange(250) / 50  # alpha = 3 rad/s2 about z: a_t = alpha x r
     r = 0.06 * torch.randn(1, 3, 1, generator=draw())[0, :, 0]
-    start = augment.moved(spinning_up, draw())[0, :3, 0]
+    start = augment.lever_arm_shift(spinning_up, draw())[0, :3, 0]
     torch.testing.assert_close(start, torch.tensor([-3.0 * r[1], 3.0 * r[0], 0.0]), atol=1e-4, rtol=1e-3)
 
 
@@ -129,7 +129,7 @@ def test_smoothing_keeps_the_mean_and_takes_what_is_fast(windows):
 
 
 def test_band_noise_lies_in_one_band_and_below_its_level(windows):
-    added = augment.band_noised(windows, draw()) - windows
+    added = augment.band_jitter(windows, draw()) - windows
     power = torch.fft.rfft(added, dim=2).abs().square()  # (B, 6, 126)
     inside = power > 1e-6 * power.amax(2, keepdim=True)
     for row in inside.flatten(0, 1):
@@ -140,7 +140,7 @@ def test_band_noise_lies_in_one_band_and_below_its_level(windows):
 
 
 def test_a_livelier_person_keeps_gravity(windows):
-    found = augment.livelier(windows, draw())
+    found = augment.magnitude_scaling(windows, draw())
     torch.testing.assert_close(found[:, :3].mean(2), windows[:, :3].mean(2), atol=1e-4, rtol=1e-4)
     factor = found[:, 3:].std(2) / windows[:, 3:].std(2)
     torch.testing.assert_close(factor, factor[:, :1].expand(-1, 3))

@@ -59,7 +59,7 @@ def test_two_clocks_become_one_in_si_units(tmp_path):
     write_pair(tmp_path / "Datasets" / "Dataset_1A" / "User2")
     dataset = ClassyGlass(tmp_path)
     (entry,) = dataset.entries
-    assert (entry.name, entry.dataset, entry.wearer, entry.activity) == ("e020", "1A", "user02", "walking")
+    assert (entry.name, entry.dataset, entry.participant, entry.activity) == ("e020", "1A", "user02", "walking")
     recording = dataset.recording("e020")
     imu, t = recording.imu, recording.imu.t_s - START_MS * 1e-3
     assert imu.frame == "sensor" and imu.R_head_sensor is None and imu.rate_hz == pytest.approx(100, abs=0.01)
@@ -98,7 +98,7 @@ def test_up_is_all_that_is_estimated_of_the_mounting(tmp_path):
 def test_numbers_of_experiments_say_wearer_and_activity():
     assert label_of(1) == ("1A", "user01", "sit_read_book") and label_of(132) == ("1A", "user12", "stairs")
     assert label_of(133) == ("1B", "user13", "sit_read_book") and label_of(297)[1:] == ("user23", "pick_items_standing")
-    assert label_of(307) == ("1B", "user24", "stairs"), "from wearer 24 on nobody runs"
+    assert label_of(307) == ("1B", "user24", "stairs"), "from participant 24 on nobody runs"
     with pytest.raises(DatasetError) as error:
         label_of(400)
     one_sentence(error, "400", "353")
@@ -277,7 +277,7 @@ def test_original_files_and_pack_are_the_same_recordings(real):
 
 def test_the_rule_of_experiment_numbers_agrees_with_the_index(real):
     for entry in real.entries:
-        assert label_of(int(entry.name[1:])) == (entry.dataset, entry.wearer, entry.activity), entry.name
+        assert label_of(int(entry.name[1:])) == (entry.dataset, entry.participant, entry.activity), entry.name
 
 
 def test_all_of_1a_opens(real):
@@ -301,6 +301,6 @@ def test_1b_opens_but_for_what_its_notes_say(real):
     assert set(refused) == {"e173", "e273", "e321", "e325", "e327"}
     assert {n for n, why in refused.items() if "25 Hz" in why} == {"e273", "e321"}
     assert len(opened) == 209 and [r.name for r in opened if "." in r.name] == ["e345.1", "e345.2"]
-    assert not {r.participant for r in opened} & {e.wearer for e in real.entries if e.dataset == "1A"}
+    assert not {r.participant for r in opened} & {e.participant for e in real.entries if e.dataset == "1A"}
     with pytest.raises(RecordingError, match="gap of 0.1"):
         real.recording("e345")

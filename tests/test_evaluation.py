@@ -1,12 +1,12 @@
-"""Scores of takes, reference lines and tables, against cases worked out by hand."""
+"""Scores of takes, references and tables, against cases worked out by hand."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from eailkit.baselines import priors as lines
-from eailkit.eail.evaluation import METRICS, Table, error_over_time, gate, position_error_m, score_take
+from eailkit.baselines import priors
+from eailkit.eail.evaluation import METRICS, Table, criterion, error_over_time, position_error_m, score_take
 from eailkit.eail.sequences import Prediction
 from eailkit.preprocess.mapgrid import MapGrid
 
@@ -64,7 +64,7 @@ def test_the_right_cell_scores_everything_and_the_next_but_one_fails_at_02():
 def test_a_uniform_map_scores_what_guessing_scores_and_rs_50():
     take = _take([210])
     data = _data([take])
-    scores = score_take(data, take, lines.chance(data, take))
+    scores = score_take(data, take, priors.chance(data, take))
     centres = data.rooms["k1"].grid.cell_centres[20:]
     expected = 100 * np.mean(np.linalg.norm(centres - take.position[0], axis=1) < 0.4)
     assert scores["SR@0.4m"] == pytest.approx(expected, abs=1e-4)
@@ -85,16 +85,16 @@ def test_occupancy_never_counts_the_take_itself_and_prefers_the_room():
     there = _take([300] * 9, room="k2", split="train", name="there")
     mine = _take([150], name="mine")
     data = _data([here, there, mine])
-    assert lines.occupancy(data, mine).confidence[0].argmax() == 100
+    assert priors.occupancy(data, mine).confidence[0].argmax() == 100
     alone = _take([150], room="k3", name="alone")
-    assert lines.occupancy(_data([here, there, alone]), alone).confidence[0].argmax() == 300
-    assert lines.occupancy(data, here).confidence[0].argmax() == 300  # its own seconds don't count
+    assert priors.occupancy(_data([here, there, alone]), alone).confidence[0].argmax() == 300
+    assert priors.occupancy(data, here).confidence[0].argmax() == 300  # its own seconds don't count
 
 
 def test_the_action_oracle_knows_where_others_did_the_same():
     other = _take([100, 100, 300, 300], name="other", split="train", action=[0, 0, 1, 1])
     mine = _take([100, 300, 100], name="mine", action=[0, 1, -1])
-    found = lines.action_oracle(_data([other, mine]), mine).confidence.argmax(1)
+    found = priors.action_oracle(_data([other, mine]), mine).confidence.argmax(1)
     assert found[0] == 100 and found[1] == 300
 
 
@@ -110,9 +110,9 @@ def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading
     windows = np.zeros((n, 6, 400), np.float32)
     windows[:, :2, 0] = velocity
     take = SimpleNamespace(windows=windows, position=path, heading=np.full(n, heading))
-    found = lines.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
+    found = priors.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
     assert np.abs(found - path).max() < 1e-5
-    assert np.nanmax(np.abs(lines.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
+    assert np.nanmax(np.abs(priors.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
 
 
 def test_tables_average_takes_alike_and_pair_them():
@@ -125,7 +125,7 @@ def test_tables_average_takes_alike_and_pair_them():
     assert table.micro().set_index("method").loc["half", "SR@0.2m"] == pytest.approx(100 * 10 / 12)
     assert table.difference("half", "none", "test-seen", "SR@0.2m").mean == 50.0
     assert table.interval("half", "test-seen", "top1") is None
-    line = gate(table, "half", "none", "test-seen", "SR@0.2m", 2.0)
+    line = criterion(table, "half", "none", "test-seen", "SR@0.2m", 2.0)
     assert line["mean holds"] and not line["holds"]  # two takes can't clear an interval
 
 

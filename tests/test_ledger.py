@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from eailkit.errors import ConfigError
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 from eailkit.results.ledger import LedgerRow, append_rows, git_commit, hash_files, read
 
 ROW = LedgerRow(
@@ -79,7 +79,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_beside(path, half)
+        write_atomically(path, half)
     assert [p.name for p in tmp_path.iterdir()] == ["table.json"] and path.read_text() == "old"
 
 

@@ -8,7 +8,7 @@ import torch
 
 from eailkit.encoders.motion_gru import MotionGRU, MotionGruConfig, along_gravity, band_powers, correlations
 from eailkit.encoders.stacked_rnn import StackedRNN
-from eailkit.preprocess.augment import livelier, rotated
+from eailkit.preprocess.augment import magnitude_scaling, rotated
 
 
 def windows(n: int = 12) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_turning_both_sensors_changes_nothing(model):
 @torch.no_grad()
 def test_amplitude_matters(model):
     x = windows()
-    larger = livelier(x, torch.Generator().manual_seed(1), sigma=1.0)
+    larger = magnitude_scaling(x, torch.Generator().manual_seed(1), sigma=1.0)
     assert ((model(x) - model(larger)).norm(dim=1) / model(x).norm(dim=1)).median() > 0.1
 
 

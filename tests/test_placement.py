@@ -32,7 +32,7 @@ def windows(run: PrimusRun) -> ActivityWindows:
 
 def few(windows: ActivityWindows) -> ActivityWindows:
     """Windows of one person's takes."""
-    return windows.subset(windows.wearer == windows.wearer[0])
+    return windows.subset(windows.participant == windows.participant[0])
 
 
 def moved(turn: np.ndarray, lever=ARIA_LEFT.lever_arm_head_m) -> Place:
@@ -72,7 +72,7 @@ def test_the_same_place_gives_the_same_windows_and_the_plain_evaluation(run, win
 def test_a_turned_copy_changes_nothing_for_our_encoder_and_much_for_the_papers(run, windows):
     turned = np.concatenate([quarter().T @ windows.imu[:, :3], quarter().T @ windows.imu[:, 3:]], axis=1)
     simulated = windows_at(run.held_out, few(windows), {"turned": moved(quarter())})["turned"].imu
-    same = turned[windows.wearer == windows.wearer[0]]
+    same = turned[windows.participant == windows.participant[0]]
     np.testing.assert_allclose(simulated, same, atol=0.35)  # noise and bias are the sensor's, not the head's
     features, scores = {}, Scores.of(windows)
     for name in ("motion_gru", "stacked_rnn"):

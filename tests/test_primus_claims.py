@@ -16,7 +16,7 @@ WEARERS, CLASSES, WINDOWS = 12, 5, 60
 
 
 def scores(levels: dict[tuple[str, str], float], shots=(1, 5, 20), seeds: int = 3) -> Scores:
-    """Scores in which each line answers a given share right, for every wearer about alike."""
+    """Scores in which each line answers a given share right, for every participant about alike."""
     made = Scores("made up", tuple("abcde"), tuple(f"w{k:02d}" for k in range(WEARERS)))
     for (method, head), right in levels.items():
         for n in shots:
@@ -25,8 +25,8 @@ def scores(levels: dict[tuple[str, str], float], shots=(1, 5, 20), seeds: int = 
                 truth = rng.integers(0, CLASSES, WEARERS * WINDOWS)
                 hit = rng.random(len(truth)) < right
                 other = (truth + rng.integers(1, CLASSES, len(truth))) % CLASSES
-                wearer = np.repeat(made.wearers, WINDOWS)
-                made.add(method, head, n, seed, truth, np.where(hit, truth, other), wearer)
+                participant = np.repeat(made.participants, WINDOWS)
+                made.add(method, head, n, seed, truth, np.where(hit, truth, other), participant)
     return made
 
 

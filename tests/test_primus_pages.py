@@ -32,7 +32,7 @@ from eailkit.results.recorded import (
     tuning_table,
 )
 from eailkit.widgets import primus as pages
-from eailkit.widgets.primus_examples import SwitchBatch, course_run, found_itself, same_task, switch_batch
+from eailkit.widgets.primus_examples import SwitchBatch, course_run, knn_accuracy, self_retrieval_rate, switch_batch
 
 SHOTS = (1, 10, 100)
 
@@ -95,7 +95,7 @@ def test_k_times_fewer_labels_is_said_in_words(table):
 def test_zero_shot_is_compared_without_a_factor(table):
     one, other = (curve(table, "same domain", m, "text", "macro_f1") for m in ("PRIMUS", "IMU2CLIP"))
     told, found = fewer_labels(one, other, 0)
-    assert "with no windows a class" in told and "times" not in told and 1 < found.shots < 10
+    assert "with no shots per class" in told and "times" not in told and 1 < found.shots < 10
 
 
 def test_the_explorer_is_driven_by_the_values_of_its_controls(table):
@@ -192,8 +192,8 @@ def test_the_ledgers_rows_become_the_same_table(tmp_path, table):
 
 def test_scores_become_points_with_their_intervals():
     scores = Scores("t", ("a", "b"), ("p", "q"))
-    truth, wearer = np.array([0, 0, 1, 1]), np.array(["p", "q", "p", "q"])
-    scores.add("PRIMUS", "random", 1, 0, truth, truth, wearer)
+    truth, participant = np.array([0, 0, 1, 1]), np.array(["p", "q", "p", "q"])
+    scores.add("PRIMUS", "random", 1, 0, truth, truth, participant)
     found = from_scores({"same domain": scores, "other labels": Scores("u", ("a",), ("p",))})
     assert list(found.columns) == list(COLUMNS) and set(found.metric) == {"accuracy", "macro_f1"}
     assert (found["mean"] == 100).all() and (found.low == 100).all() and set(found.test) == {"same domain"}
@@ -269,9 +269,9 @@ def test_the_checks_of_the_exercises_know_right_from_wrong():
 
 def test_a_queue_longer_than_the_data_finds_the_window_itself():
     triplets = _triplets(40)
-    short, long = (found_itself(triplets, size, batch=8, steps=40)[0] for size in (4, 400))
+    short, long = (self_retrieval_rate(triplets, size, batch=8, steps=40)[0] for size in (4, 400))
     assert short < 0.3 and long > 0.7
-    assert found_itself(triplets, 400, batch=8, steps=40)[1] >= long
+    assert self_retrieval_rate(triplets, 400, batch=8, steps=40)[1] >= long
 
 
 def test_meaning_is_asked_of_other_takes():
@@ -283,8 +283,8 @@ def test_meaning_is_asked_of_other_takes():
         np.eye(4)[np.unique(triplets.take, return_inverse=True)[1]]
         + 0.1 * np.roll(np.eye(4), 1, 1)[np.unique(triplets.take, return_inverse=True)[1]]
     )
-    assert same_task(by_task, triplets) == 1.0
-    assert same_task(by_take, triplets) < 1.0
+    assert knn_accuracy(by_task, triplets) == 1.0
+    assert knn_accuracy(by_take, triplets) < 1.0
 
 
 def test_a_course_folder_says_what_it_lacks(tmp_path):

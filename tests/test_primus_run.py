@@ -45,7 +45,7 @@ def test_test_sets_are_of_other_people_and_other_activities(made):
     run = made[0]
     domain, other = run.test_sets["same domain"], run.test_sets["other labels"]
     assert domain.windows.classes == domain.test.classes == PRETRAINING and other.windows.classes == HELD_OUT
-    assert not set(domain.windows.wearer) & set(domain.test.wearer)
+    assert not set(domain.windows.participant) & set(domain.test.participant)
     assert set(run.triplets.task) == set(PRETRAINING) and len(other.task.folds) == 5
     pretrained_on = set(run.triplets.take)
     assert not pretrained_on & set(other.windows.recording) and not pretrained_on & set(domain.test.recording)

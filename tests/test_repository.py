@@ -81,7 +81,7 @@ FLOORS = [
         "fewshot",
         "fewshot_scores",
     },
-    {"stage2", "sequences", "evaluation", "knowable", "localize", "pipeline", "joined"},
+    {"stage2", "sequences", "evaluation", "bounds", "localize", "pipeline", "joined"},
     {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
     {"cli"},
 ]

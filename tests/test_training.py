@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eailkit.errors import CheckpointError, OutputError
-from eailkit.files import check_writable, write_beside
+from eailkit.files import check_writable, write_atomically
 from eailkit.training import (
     TrainConfig,
     fit,
@@ -118,7 +118,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_beside(path, fails)
+        write_atomically(path, fails)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]
 

@@ -1,1 +1,1 @@
-"""What every result stands beside: reference lines, and the methods that EAIL's tables compare."""
+"""What every result stands beside: references, and the methods that EAIL's tables compare."""

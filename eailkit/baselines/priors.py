@@ -1,4 +1,4 @@
-"""The reference lines of every localization table, and two learned ones: IMU alone, and dead reckoning.
+"""The references of every localization table, and two learned ones: IMU alone, and dead reckoning.
 
 Each reference is a function that gives a `Prediction` for a take. None of them sees the take's own trajectory but
 for those that say so in their name: dead reckoning (true start and heading) and the two oracles.

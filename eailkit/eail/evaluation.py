@@ -1,4 +1,4 @@
-"""Scores of methods on takes, with the reference lines of every table and intervals over rooms and people.
+"""Scores of methods on takes, with the references of every table and intervals over rooms and people.
 
 A method is a function from a cached take to a `Prediction`. `score_take` measures one, `Table` collects them per
 split, and `Table.rows` gives macro means (each take counts once) with two-way bootstrap intervals.
@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 from eailkit.metrics import Interval, bootstrap_interval, paired_interval, relative_score, topk_accuracy
 from eailkit.recording import Trajectory
 
@@ -152,7 +152,7 @@ class Table:
         return pd.DataFrame(rows, columns=["method", "split", "mean", "low", "high"])
 
     def save(self, path: str | Path, **about) -> Path:
-        """Write every mean with its interval as JSON, beside and renamed, with whatever `about` says of the run."""
+        """Write every mean with its interval as JSON, atomically, with whatever `about` says of the run."""
         rows = [
             {"split": split, "method": method}
             | {m: asdict(v) for m in METRICS if (v := self.interval(method, split, m)) is not None}
@@ -160,7 +160,7 @@ class Table:
             for method in self.scores.method.unique()
         ]
         record = about | {"data_hash": self.prepared.data_hash, "rows": rows}
-        return write_beside(path, lambda p: Path(p).write_text(json.dumps(record, indent=1)))
+        return write_atomically(path, lambda p: Path(p).write_text(json.dumps(record, indent=1)))
 
     def _rows(self, method: str, split: str, metric: str) -> pd.DataFrame:
         rows = self.scores[(self.scores.method == method) & (self.scores.split == split)]
@@ -248,7 +248,7 @@ def error_over_time(
     return found[["minute", "error_m", "takes"]]
 
 
-def gate(table: Table, method: str, other: str, split: str, metric: str, factor: float) -> dict:
+def criterion(table: Table, method: str, other: str, split: str, metric: str, factor: float) -> dict:
     """One line of the "what it must reach" table: ratio of means and whether the paired interval clears the factor."""
     means = table.means().set_index(["split", "method"])[metric]
     found = table.difference(method, other, split, metric, factor)

@@ -90,14 +90,14 @@ def predict(
     padded = np.concatenate([imu, np.repeat(imu[-1:], max(0, time - n), axis=0)]).astype(np.float32)
     starts = np.unique(np.append(np.arange(0, len(padded) - time + 1, stride), len(padded) - time))
     place = torch.from_numpy(np.array(points, np.float32))
-    hollow = torch.from_numpy(np.array(empty, bool))
+    empty_mask = torch.from_numpy(np.array(empty, bool))
     seen = np.zeros(len(padded))
     cells = np.zeros((len(padded), len(points)), np.float32)
     actions = np.zeros((len(padded), model.config.actions), np.float32)
     for i in range(0, len(starts), batch):
         block = starts[i : i + batch]
         rows = torch.from_numpy(np.stack([padded[s : s + time] for s in block]))
-        location, action = model(rows, place.expand(len(block), -1, -1), hollow.expand(len(block), -1))
+        location, action = model(rows, place.expand(len(block), -1, -1), empty_mask.expand(len(block), -1))
         for s, c, a in zip(
             block, location.float().softmax(-1).numpy(), action.float().softmax(-1).numpy(), strict=True
         ):
@@ -110,7 +110,7 @@ def predict(
 def predict_take(
     model: SpatioTemporalReasoner, prepared: Prepared, features: Features, take, *, profile: Profile, imu_of=None
 ) -> Prediction:
-    """`predict` on one cached take; `imu_of` names another take whose IMU is fed instead (a reference line)."""
+    """`predict` on one cached take; `imu_of` names another take whose IMU is fed instead (a reference)."""
     room = prepared.rooms[take.room]
     imu = features.takes[take.name][0]
     if imu_of is not None:

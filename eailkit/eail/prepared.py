@@ -98,7 +98,7 @@ class TakeCache:
     def heading(self) -> Float32[np.ndarray, " seconds"]:
         """Angle, rad, about z that takes the windows' gravity frame to the map's frame at mid_s; NaN where unknown.
 
-        True orientation enters here: it is for reference lines and checks, never for a model's input.
+        True orientation enters here: it is for references and checks, never for a model's input.
         """
         return self._columns["heading"]
 

@@ -1,7 +1,7 @@
 """EAIL's first stage: one second of head motion and one square metre of map in the same space (EAIL section 4.1).
 
 `Stage1` holds the two trained encoders; image and text come from a frozen vision-language model whose features are
-computed once (`guidance`). After training, `embed_takes` and `embed_rooms` cache the features that stage 2 reads.
+computed once (`vision_language_targets`). After training, `embed_takes` and `embed_rooms` cache the features that stage 2 reads.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Stage1(nn.Module):
 
 
 @dataclass(frozen=True)
-class Guidance:
+class VisionLanguageTargets:
     """Frozen image and text features of every second of every take, unit norm.
 
     Attributes:
@@ -98,7 +98,9 @@ class Guidance:
     has_image: dict[str, np.ndarray]
 
 
-def guidance(prepared: Prepared, model: VisionLanguage, out_dir: str | Path, *, split: str = "train") -> Guidance:
+def vision_language_targets(
+    prepared: Prepared, model: VisionLanguage, out_dir: str | Path, *, split: str = "train"
+) -> VisionLanguageTargets:
     """Encode the frames and captions of a split once; features are kept in out_dir as .npy files.
 
     Args:
@@ -126,7 +128,7 @@ def guidance(prepared: Prepared, model: VisionLanguage, out_dir: str | Path, *, 
             np.save(path, features)
         image[take.name], has_image[take.name] = features, present
     ids = {take.name: np.array([index.get(c, -1) for c in take.caption], np.int64) for take in takes}
-    return Guidance(image, np.asarray(text, np.float32), ids, has_image)
+    return VisionLanguageTargets(image, np.asarray(text, np.float32), ids, has_image)
 
 
 class Stage1Batches:
@@ -135,8 +137,16 @@ class Stage1Batches:
     Called with (rng, step). Only seconds with a labelled, non-empty cell take part.
     """
 
-    def __init__(self, prepared: Prepared, model: Stage1, guide: Guidance | None, batch: int, *, split: str = "train"):
-        self.config, self.batch, self.guide = model.config, batch, guide
+    def __init__(
+        self,
+        prepared: Prepared,
+        model: Stage1,
+        targets: VisionLanguageTargets | None,
+        batch: int,
+        *,
+        split: str = "train",
+    ):
+        self.config, self.batch, self.targets = model.config, batch, targets
         self.takes = prepared.by_split(split)
         rooms = sorted({take.room for take in self.takes})
         clouds = [prepared.rooms[r] for r in rooms]
@@ -175,16 +185,16 @@ class Stage1Batches:
         if self.config.turn_points:
             points = turn(points, torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32)))
         batch = {"imu": yaw(windows, angle), "points": points, "neighbours": self.neighbours[place]}
-        return batch | self._guidance(take, second)
+        return batch | self._targets(take, second)
 
-    def _guidance(self, take: np.ndarray, second: np.ndarray) -> dict:
-        if self.guide is None:
+    def _targets(self, take: np.ndarray, second: np.ndarray) -> dict:
+        if self.targets is None:
             return dict.fromkeys(("image", "text", "has_image", "has_text", "same_text"))
         names = [self.takes[i].name for i in take]
-        image = np.stack([self.guide.image[n][s] for n, s in zip(names, second, strict=True)])
-        has_image = np.array([self.guide.has_image[n][s] for n, s in zip(names, second, strict=True)])
-        caption = np.array([self.guide.caption_id[n][s] for n, s in zip(names, second, strict=True)])
-        text = self.guide.text[np.maximum(caption, 0)] if len(self.guide.text) else np.zeros_like(image)
+        image = np.stack([self.targets.image[n][s] for n, s in zip(names, second, strict=True)])
+        has_image = np.array([self.targets.has_image[n][s] for n, s in zip(names, second, strict=True)])
+        caption = np.array([self.targets.caption_id[n][s] for n, s in zip(names, second, strict=True)])
+        text = self.targets.text[np.maximum(caption, 0)] if len(self.targets.text) else np.zeros_like(image)
         return {
             "image": torch.from_numpy(image), "text": torch.from_numpy(text),
             "has_image": torch.from_numpy(has_image), "has_text": torch.from_numpy(caption >= 0),
@@ -204,16 +214,16 @@ def train_stage1(
     profile: Profile,
     out_dir: str | Path,
     *,
-    guide: Guidance | None,
+    targets: VisionLanguageTargets | None,
     config: Stage1Config | None = None,
     name: str = "stage1",
     progress: bool = True,
 ) -> tuple[Stage1, History]:
     """Train stage 1 with Eq. 1 and return it in eval mode with its log; resumes what is in out_dir."""
-    config = config or Stage1Config.of(profile, use_vision_language=guide is not None)
+    config = config or Stage1Config.of(profile, use_vision_language=targets is not None)
     torch.manual_seed(profile.stage1.seed)
     model = Stage1(config)
-    batches = Stage1Batches(prepared, model, guide, profile.stage1_batch)
+    batches = Stage1Batches(prepared, model, targets, profile.stage1_batch)
     context = hashlib.sha1(repr((config, prepared.data_hash, profile.stage1_batch)).encode()).hexdigest()[:12]
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1,
@@ -303,6 +313,6 @@ def _cached(path: Path, make) -> np.ndarray:
 
 
 __all__ = [
-    "Features", "Guidance", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset", "embed_imu",
-    "guidance", "headings", "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
+    "Features", "VisionLanguageTargets", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset", "embed_imu",
+    "vision_language_targets", "headings", "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import ndimage
 
-from eailkit.baselines import priors as lines
+from eailkit.baselines import priors
 from eailkit.eail.evaluation import score_take
 from eailkit.eail.prepared import Prepared, RoomCache
 from eailkit.eail.sequences import Prediction
@@ -19,7 +19,7 @@ from eailkit.eail.sequences import Prediction
 SIDE = 20
 TOP_M = 2.0  # what hangs higher isn't where one works
 TURNS = 24
-KNOWABLE = ("H(cell) (bits)", "H(cell | action) (bits)", "oracle of the action", "free space", "training occupancy",
+BOUNDS = ("H(cell) (bits)", "H(cell | action) (bits)", "oracle of the action", "free space", "training occupancy",
             "nearest training room", "similarity to it")  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class RoomRetrieval:
         self.prepared = prepared
         self.names, self.images, self.habits = [], [], []
         for name in sorted({t.room for t in prepared.by_split("train")}):
-            habit = lines.occupancy(prepared, _Anyone(name), splits=("train",)).confidence[0].reshape(SIDE, SIDE)
+            habit = priors.occupancy(prepared, _Anyone(name), splits=("train",)).confidence[0].reshape(SIDE, SIDE)
             for image, habits in zip(turned(height_map(prepared.rooms[name])), turned(habit), strict=True):
                 self.names.append(name)
                 self.images.append(_normed(image))
@@ -100,8 +100,8 @@ def _normed(image: np.ndarray) -> np.ndarray:
     return flat / (np.linalg.norm(flat) + 1e-9)
 
 
-def knowable(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
-    """One row a (split, room): KNOWABLE, beside side_m, takes and the nearest room's name.
+def bounds(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
+    """One row a (split, room): BOUNDS, beside side_m, takes and the nearest room's name.
 
     Entropies are over all takes of the room; the other columns are success rates at 0.4 m in percent (macro over the
     split's takes in the room) and, last, a correlation. None of it is a method: the oracle knows the true action.
@@ -117,10 +117,10 @@ def knowable(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-u
                 np.nanmean([score_take(prepared, t, predict(t))["SR@0.4m"] for t in here])
             )
             values = (
-                place, given, success(lambda t: lines.action_oracle(prepared, t)),
-                success(lambda t: lines.free_space(prepared, t)), success(lambda t: lines.occupancy(prepared, t)),
+                place, given, success(lambda t: priors.action_oracle(prepared, t)),
+                success(lambda t: priors.free_space(prepared, t)), success(lambda t: priors.occupancy(prepared, t)),
                 success(lambda t, h=habits: Prediction(np.tile(h, (len(t), 1)))), similarity,
             )  # fmt: skip
             about = {"split": split, "room": room, "side_m": prepared.rooms[room].grid.side_m, "takes": len(here)}
-            rows.append(about | dict(zip(KNOWABLE, values, strict=True)) | {"nearest": name})
+            rows.append(about | dict(zip(BOUNDS, values, strict=True)) | {"nearest": name})
     return pd.DataFrame(rows)

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from eailkit.baselines import priors as lines
+from eailkit.baselines import priors
 from eailkit.eail.evaluation import Table
 from eailkit.eail.inference import predict_take, stage2_config, train_stage2
 from eailkit.eail.prepared import Prepared, prepare
 from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import (
     Features,
-    Guidance,
     Stage1,
     Stage1Config,
+    VisionLanguageTargets,
     embed_dataset,
-    guidance,
     train_stage1,
+    vision_language_targets,
     weights_tag,
 )  # fmt: skip
 from eailkit.eail.stage2 import SpatioTemporalReasoner
-from eailkit.experiments.bounds import knowable
+from eailkit.experiments.bounds import bounds
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import Profile, get_profile
 from eailkit.synthkitchen.dataset import synthesize
@@ -97,15 +97,15 @@ class Run:
         return vision_language.load(self.profile.vision_language)
 
     @cached_property
-    def guide(self) -> Guidance:
+    def vision_language_targets(self) -> VisionLanguageTargets:
         """Image and text features of the training takes."""
-        return guidance(self.prepared, self.towers, self.dir / f"guidance-{self.profile.name}")
+        return vision_language_targets(self.prepared, self.towers, self.dir / f"vision-language-{self.profile.name}")
 
-    def train_stage1(self, *, guided: bool = True) -> tuple[Stage1, History]:
+    def train_stage1(self, *, use_vision_language: bool = True) -> tuple[Stage1, History]:
         """Train (or resume, or find) stage 1, with or without vision and language."""
-        name = "stage1" if guided else "stage1-unguided"
+        name = "stage1" if use_vision_language else "stage1-without-vision-language"
         model, history = train_stage1(
-            self.prepared, self.profile, self.weights_dir, guide=self.guide if guided else None, name=name,
+            self.prepared, self.profile, self.weights_dir, targets=self.vision_language_targets if use_vision_language else None, name=name,
             progress=self.progress,
         )  # fmt: skip
         self.histories[name] = history
@@ -163,7 +163,7 @@ class Run:
             return load_weights(SpatioTemporalReasoner(config), path).eval()
         return self._shipped("stage 2").stage2
 
-    def walk(self, split: str = "test-unseen", *, longest: bool = False):
+    def example_take(self, split: str = "test-unseen", *, longest: bool = False):
         """One take to look at: the first of a split by name, or its longest; of another split where it holds none."""
         for name in (split, "test-unseen", "test-seen", "val-unseen", "val-seen", "train"):
             takes = self.prepared.by_split(name)
@@ -187,7 +187,7 @@ class Run:
     def dead_reckoner(self):
         """A function take -> Prediction, remembered: velocities summed from the true start and heading."""
         velocity = self.train_velocity()
-        return lambda take: self._remember(("velocity", take.name), lambda: lines.dead_reckoning(velocity, take))
+        return lambda take: self._remember(("velocity", take.name), lambda: priors.dead_reckoning(velocity, take))
 
     def _remember(self, key: tuple, make) -> Prediction:
         if key not in self._predictions:
@@ -199,41 +199,41 @@ class Run:
         takes = sorted(self.prepared.by_split(take.split), key=lambda t: t.name)
         at = [t.name for t in takes].index(take.name)
         ring = takes[at + 1 :] + takes[:at]
-        strangers = [t for t in ring if t.room != take.room and t.participant != take.participant]
+        other_room_and_person = [t for t in ring if t.room != take.room and t.participant != take.participant]
         elsewhere = [t for t in ring if t.room != take.room]
-        return (strangers or elsewhere or ring or [take])[0]
+        return (other_room_and_person or elsewhere or ring or [take])[0]
 
     def reference_table(
         self, stage1: Stage1, stage2: SpatioTemporalReasoner, *, splits: tuple[str, ...] = ("test-seen", "test-unseen")
     ) -> Table:
-        """EAIL beside every reference line (design: chance, maps, another IMU, dead reckoning, oracle)."""
+        """EAIL beside every reference (design: chance, maps, another IMU, dead reckoning, oracle)."""
         prepared, features = self.prepared, self.features(stage1)
         tag = weights_tag(stage1)
         table = Table(prepared, splits)
-        table.add("chance", lambda t: lines.chance(prepared, t))
-        table.add("free space", lambda t: lines.free_space(prepared, t))
-        table.add("training occupancy", lambda t: lines.occupancy(prepared, t))
-        alone, self.histories["imu_alone"] = lines.train_imu_alone(
+        table.add("chance", lambda t: priors.chance(prepared, t))
+        table.add("free space", lambda t: priors.free_space(prepared, t))
+        table.add("training occupancy", lambda t: priors.occupancy(prepared, t))
+        alone, self.histories["imu_alone"] = priors.train_imu_alone(
             prepared, features, self.profile, self.weights_dir, tag=tag, progress=self.progress
         )
-        table.add("IMU alone", lambda t: lines.predict_imu_alone(alone, features, t))
+        table.add("IMU alone", lambda t: priors.predict_imu_alone(alone, features, t))
         table.add("dead reckoning", self.dead_reckoner())
-        table.add("stage 1 alone", lambda t: lines.stage1_alone(prepared, features, t))
+        table.add("stage 1 alone", lambda t: priors.stage1_alone(prepared, features, t))
         table.add("EAIL, another take's IMU", self.predictor(stage2, features, other_imu=True))
         table.add(FULL, self.predictor(stage2, features))
-        table.add("majority action", lambda t: lines.majority_action(prepared, t))
-        table.add("oracle: true action", lambda t: lines.action_oracle(prepared, t))
+        table.add("majority action", lambda t: priors.majority_action(prepared, t))
+        table.add("oracle: true action", lambda t: priors.action_oracle(prepared, t))
         every = ("train", "val-seen", "val-unseen", "test-seen", "test-unseen")
-        table.add("oracle: room's habits", lambda t: lines.occupancy(prepared, t, splits=every, same_room_only=True))
+        table.add("oracle: room's habits", lambda t: priors.occupancy(prepared, t, splits=every, same_room_only=True))
         return table
 
-    def knowable(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
-        """What bounds every method, room by room: see `knowable.knowable`."""
-        return knowable(self.prepared, splits)
+    def bounds(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
+        """What bounds every method, room by room: see `bounds.bounds`."""
+        return bounds(self.prepared, splits)
 
     def train_velocity(self):
         """The velocity net behind dead reckoning, trained or found."""
-        velocity, history = lines.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
+        velocity, history = priors.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
         self.histories["velocity"] = history
         return velocity
 

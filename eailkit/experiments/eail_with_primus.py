@@ -23,7 +23,7 @@ from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_datas
 from eailkit.errors import ConfigError
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 from eailkit.preprocess.imu import RATE_HZ as EAIL_RATE_HZ
 from eailkit.primus.model import Primus
 from eailkit.training import History, fit
@@ -40,7 +40,7 @@ class ContextTake(TakeCache):
         path = self.path.with_suffix(".context.npy")
         if not path.is_file():
             context = around(np.load(self.path.with_suffix(".windows.npy"), mmap_mode="r"))
-            write_beside(path, lambda p: np.save(p, context))
+            write_atomically(path, lambda p: np.save(p, context))
         return np.load(path, mmap_mode="r")
 
 
@@ -105,7 +105,7 @@ def joined_stage1(run: Run, prepared: Prepared, primus: Primus, use: str, *, nam
     torch.manual_seed(profile.stage1.seed)
     model = Stage1(config)
     model.imu = PrimusImu(primus, config.embed_dim, frozen=use == "frozen")
-    batches = Stage1Batches(prepared, model, run.guide, profile.stage1_batch)
+    batches = Stage1Batches(prepared, model, run.vision_language_targets, profile.stage1_batch)
     about = repr((config, prepared.data_hash, profile.stage1_batch, use, weights_tag(primus.encoder)))
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1, out_dir=run.weights_dir,

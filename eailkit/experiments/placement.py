@@ -137,7 +137,7 @@ def carry_over(
     """Train a probe on the windows of one place and test it at each; people of training and test differ.
 
     Args:
-        task: labels, wearers and folds; the same at every place.
+        task: labels, participants and folds; the same at every place.
         features: place -> features of the task's windows.
         scores: where confusions are added, the place as the head; points that it has are skipped.
         trained: the place to train at.
@@ -261,9 +261,9 @@ def _row(
         id=f"{name} | {place}", question=QUESTION, command=about["command"],
         config={
             "method": name, "place": place, "trained at": TRAINED, "profile": run.profile, "test": scores.name,
-            "classes": len(scores.classes), "wearers": len(scores.wearers), "draws": run.size.seeds,
+            "classes": len(scores.classes), "participants": len(scores.participants), "draws": run.size.seeds,
             "steps": run.size.train.steps, "window_s": LENGTH_S,
-            "spread": "half of the 95 % interval over wearers and draws",
+            "spread": "half of the 95 % interval over participants and draws",
         },
         commit=about["commit"], data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,
         minutes=round(minutes, 2), device=device_name(),

@@ -1,7 +1,7 @@
 """PRIMUS's six claims, each as a paired comparison that was fixed before any result was seen.
 
 The paper has its claims in the text and no table behind its figures. Here "better" holds where the 95 % interval of the
-paired difference over wearers and draws lies above zero, "on par" where it lies within 2 points; everything else is
+paired difference over participants and draws lies above zero, "on par" where it lies within 2 points; everything else is
 "doesn't" or "can't tell" (`fewshot_scores.verdict`). Simulated and real test sets are judged apart.
 """
 
@@ -31,14 +31,14 @@ BASELINES = ("SimCLR", "IMU2CLIP", "MultitaskSSL")
 
 @dataclass(frozen=True)
 class Comparison:
-    """One paired comparison: a minus b, averaged over numbers of windows a class.
+    """One paired comparison: a minus b, averaged over numbers of shots per class.
 
     Attributes:
         claim: "a" to "f", or "goal".
         test: a test set.
         a, b: methods of Figs. 4 to 6 ("PRIMUS") or lines without pretraining.
         expect: "better", "on par", or "collapse" (a's accuracy stays below twice that of guessing).
-        shots: numbers of windows a class; None for all below 500 that were run.
+        shots: numbers of shots per class; None for all below 500 that were run.
         head: that reads both encoders; handcrafted features have one of their own.
         aligned: share of aligned data of a.
     """
@@ -160,7 +160,7 @@ def record_claims(
             config={
                 "claim": r.claim, "encoder": r.encoder, "test": r.test, "what": r.what, "shots": r.shots,
                 "verdict": r.verdict, "profile": run.profile, "low": round(r.low, 3), "high": round(r.high, 3),
-                "spread": "half of the 95 % interval over wearers and draws",
+                "spread": "half of the 95 % interval over participants and draws",
             },
             commit=commit or ledger.git_commit(), data_hash=run.triplets.data_hash, seeds=(run.seed,),
             mean={"points": round(r.mean, 3)}, spread={"points": round((r.high - r.low) / 2, 3)},

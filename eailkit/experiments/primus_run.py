@@ -51,7 +51,7 @@ MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
 
 @dataclass(frozen=True)
 class TestSet:
-    """Windows to train probes on and to test on; `test` is None where folds over wearers divide one set."""
+    """Windows to train probes on and to test on; `test` is None where folds over participants divide one set."""
 
     name: str
     windows: ActivityWindows
@@ -59,7 +59,7 @@ class TestSet:
 
     @property
     def task(self) -> Task:
-        """Labels, wearers and folds."""
+        """Labels, participants and folds."""
         return Task.over(self.windows, self.test)
 
 
@@ -252,8 +252,10 @@ class PrimusRun:
             f: np.concatenate([getattr(cooking, f), getattr(scenes, f)])
             for f in ("imu", "label", "recording", "start_s")
         }
-        wearer = np.concatenate([np.char.add(k, w.wearer.astype(str)) for k, w in (("k", cooking), ("s", scenes))])
-        return replace(scenes, **arrays, wearer=wearer, name=f"activities ({split})")
+        participant = np.concatenate(
+            [np.char.add(k, w.participant.astype(str)) for k, w in (("k", cooking), ("s", scenes))]
+        )
+        return replace(scenes, **arrays, participant=participant, name=f"activities ({split})")
 
     def text(self, test: TestSet) -> np.ndarray:
         """Embeddings of a test set's prompts, (classes, d)."""

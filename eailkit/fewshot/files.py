@@ -10,17 +10,17 @@ import numpy as np
 
 from eailkit.errors import CheckpointError
 from eailkit.fewshot.windows import ActivityWindows
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 
 
 def save_windows(windows: ActivityWindows, path: str | Path) -> Path:
-    """Write windows as one npz, beside and renamed.
+    """Write windows as one npz, atomically.
 
     Raises:
         OutputError: it can't be written there.
     """
     arrays = {f.name: getattr(windows, f.name) for f in fields(windows) if f.name != "refused"}
-    return write_beside(Path(path), lambda p: np.savez(p, **arrays, refused=json.dumps(windows.refused)))
+    return write_atomically(Path(path), lambda p: np.savez(p, **arrays, refused=json.dumps(windows.refused)))
 
 
 def load_windows(path: str | Path) -> ActivityWindows:

@@ -1,7 +1,7 @@
 """Classifiers on frozen features: the two heads of PRIMUS's few-shot curves, zero-shot, and boosted trees.
 
 The paper says "linear classifier". The release starts its weights from the text embeddings of class prompts and takes
-so few small steps that below about 32 windows a class the curve shows zero-shot; `fit_as_released` reproduces that.
+so few small steps that below about 32 shots per class the curve shows zero-shot; `fit_as_released` reproduces that.
 `fit_probe` fits either start to convergence. Which windows to train on is `fewshot`'s.
 """
 
@@ -268,7 +268,7 @@ def check_training(
     if len(held) < 2:
         raise DatasetError(
             f"probe: found {len(y)} training windows of {len(held)} class(es); expected at least two classes; take "
-            "more wearers or fewer folds."
+            "more participants or fewer folds."
         )
     if held[0] < 0 or held[-1] >= n_classes:
         raise DatasetError(

@@ -1,6 +1,6 @@
 """The few-shot protocol of PRIMUS's Figures 4 to 6: who trains, who tests, on how many windows, five times.
 
-Test wearers are never training wearers, and every wearer is tested once. All methods get the same draws of training
+Test participants are never training participants, and every participant is tested once. All methods get the same draws of training
 windows, so that differences are paired. The curves are in the paper as pictures only, from one split of takes; folds
 over people and macro-F1 are what later benchmarks ask for. What came out is kept and compared by `Scores`.
 """
@@ -18,7 +18,7 @@ from eailkit.fewshot.probe import HEADS, fit_probe, gradient_boosting, zero_shot
 from eailkit.fewshot.scores import Scores
 from eailkit.fewshot.windows import ActivityWindows
 
-SHOTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # windows a class; the paper's axis ends at 500
+SHOTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # shots per class; the paper's axis ends at 500
 SEEDS = 5
 FOLDS = 5
 BATCH = 256  # windows at once through an encoder
@@ -28,91 +28,91 @@ FitPredict = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def folds(
-    wearer: np.ndarray, n: int = FOLDS, seed: int = 0, *, label: Int[np.ndarray, " n"] | None = None
+    participant: np.ndarray, n: int = FOLDS, seed: int = 0, *, label: Int[np.ndarray, " n"] | None = None
 ) -> list[tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
-    """Person-independent folds as (train, test) masks over windows: every wearer is tested in exactly one.
+    """Person-independent folds as (train, test) masks over windows: every participant is tested in exactly one.
 
-    Wearers go, the largest first, to the fold that then differs least from an equal share of every class; ties are
+    Participants go, the largest first, to the fold that then differs least from an equal share of every class; ties are
     drawn with `seed`. Windows without a label (-1) are in neither mask.
 
     Raises:
-        DatasetError: fewer wearers than folds, a window without a wearer, or a class that only one wearer has (nobody
+        DatasetError: fewer participants than folds, a window without a participant, or a class that only one participant has (nobody
             could train for testing it).
     """
-    wearer = np.asarray(wearer)
-    label = np.zeros(len(wearer), dtype=np.int64) if label is None else np.asarray(label)
+    participant = np.asarray(participant)
+    label = np.zeros(len(participant), dtype=np.int64) if label is None else np.asarray(label)
     used = label >= 0
-    people = np.unique(wearer[used])
+    people = np.unique(participant[used])
     if (people == "").any():
-        raise DatasetError("folds: found windows without a wearer; expected a name for each; read who wore it.")
+        raise DatasetError("folds: found windows without a participant; expected a name for each; read who wore it.")
     if n < 2 or len(people) < n:
         raise DatasetError(
-            f"folds: found {len(people)} wearers for {n} folds; expected at least 2 folds and a wearer for each; take "
+            f"folds: found {len(people)} participants for {n} folds; expected at least 2 folds and a participant for each; take "
             "fewer folds."
         )
     n_classes = int(label.max()) + 1
-    counts = np.stack([np.bincount(label[used & (wearer == p)], minlength=n_classes) for p in people])
+    counts = np.stack([np.bincount(label[used & (participant == p)], minlength=n_classes) for p in people])
     for c in np.flatnonzero((counts > 0).sum(axis=0) == 1):
         raise DatasetError(
-            f"folds: found class {c} with one wearer only ({people[counts[:, c].argmax()]}); expected two or more, one "
+            f"folds: found class {c} with one participant only ({people[counts[:, c].argmax()]}); expected two or more, one "
             "to train on and one to test; leave the class out."
         )
     share = counts / np.maximum(counts.sum(axis=0), 1)  # (people, classes): part of each class's windows
     order = np.lexsort((np.random.default_rng(seed).permutation(len(people)), -counts.sum(axis=1)))
     filled, members, fold = np.zeros((n, n_classes)), np.zeros(n), np.zeros(len(people), dtype=int)
     for p in order:
-        # Sum over folds of squares falls most where the fold holds least of what this wearer brings.
+        # Sum over folds of squares falls most where the fold holds least of what this participant brings.
         cost = ((filled + share[p]) ** 2 - filled**2).sum(axis=1)
         k = np.lexsort((cost, members))[0]
         fold[p], filled[k], members[k] = k, filled[k] + share[p], members[k] + 1
-    of = fold[np.searchsorted(people, np.where(used, wearer, people[0]))]
+    of = fold[np.searchsorted(people, np.where(used, participant, people[0]))]
     return [(used & (of != k), used & (of == k)) for k in range(n)]
 
 
 def draw(
     label: Int[np.ndarray, " n"],
-    wearer: np.ndarray,
+    participant: np.ndarray,
     shots: int,
     seed: int,
     *,
     among: Bool[np.ndarray, " n"] | None = None,
 ) -> Int[np.ndarray, " drawn"]:
-    """Indices of `shots` windows of every class, spread over wearers: one of each wearer in turn, in random order.
+    """Indices of `shots` windows of every class, spread over participants: one of each participant in turn, in random order.
 
-    It depends on labels, wearers and seed alone, so every method trains on the same windows; and of one seed, the
+    It depends on labels, participants and seed alone, so every method trains on the same windows; and of one seed, the
     draw of 5 contains the draw of 2. A class with fewer windows gives all that it has (`Scores.training` counts).
 
     Args:
         label: -1 is never drawn.
-        wearer: who wore each window.
+        participant: who wore each window.
         among: the training windows; default all.
 
     Raises:
         ConfigError: shots below 1.
     """
     if shots < 1:
-        raise ConfigError(f"draw: found {shots} windows a class; expected at least 1 (zero-shot needs none).")
-    label, wearer = np.asarray(label), np.asarray(wearer)
+        raise ConfigError(f"draw: found {shots} shots per class; expected at least 1 (zero-shot needs none).")
+    label, participant = np.asarray(label), np.asarray(participant)
     allowed = np.ones(len(label), dtype=bool) if among is None else among
     chosen = []
     for c in np.unique(label[allowed & (label >= 0)]):
         rng = np.random.default_rng([seed, int(c)])
         rows = rng.permutation(np.flatnonzero(allowed & (label == c)))
-        _, who = np.unique(wearer[rows], return_inverse=True)
-        by_wearer = np.argsort(who, kind="stable")
-        first = np.searchsorted(who[by_wearer], who[by_wearer])
+        _, who = np.unique(participant[rows], return_inverse=True)
+        by_participant = np.argsort(who, kind="stable")
+        first = np.searchsorted(who[by_participant], who[by_participant])
         turn = np.empty(len(rows), dtype=int)
-        turn[by_wearer] = np.arange(len(rows)) - first  # 0 for a wearer's first window, 1 for the second, ...
+        turn[by_participant] = np.arange(len(rows)) - first  # 0 for a participant's first window, 1 for the second, ...
         chosen.append(rows[np.argsort(turn, kind="stable")][:shots])
     return np.concatenate(chosen) if chosen else np.zeros(0, dtype=int)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is trained on and tested: labels and wearers of all windows, and the folds over them.
+    """What is trained on and tested: labels and participants of all windows, and the folds over them.
 
     Attributes:
-        label, wearer: (n,), of training and test windows alike.
+        label, participant: (n,), of training and test windows alike.
         folds: (train, test) masks.
         classes: names.
         imu: (n, 6, 250).
@@ -120,7 +120,7 @@ class Task:
     """
 
     label: Int[np.ndarray, " n"]
-    wearer: np.ndarray
+    participant: np.ndarray
     folds: tuple[tuple[np.ndarray, np.ndarray], ...]
     classes: tuple[str, ...]
     imu: np.ndarray
@@ -131,35 +131,35 @@ class Task:
         """Person-independent folds over one set, or training on one set and testing on another.
 
         Raises:
-            DatasetError: the two sets share wearers or differ in classes, a fold's training wearers lack a class that
+            DatasetError: the two sets share participants or differ in classes, a fold's training participants lack a class that
                 is tested, nothing is labelled, or as `folds`.
         """
         if not (windows.label >= 0).any() or (test is not None and not (test.label >= 0).any()):
             raise DatasetError(f"{windows.name}: found no labelled window; expected some; check classes and labels.")
         if test is None:
-            pairs, name = folds(windows.wearer, n_folds, label=windows.label), windows.name
-            label, wearer, imu = windows.label, windows.wearer, windows.imu
+            pairs, name = folds(windows.participant, n_folds, label=windows.label), windows.name
+            label, participant, imu = windows.label, windows.participant, windows.imu
         else:
             name = f"{windows.name} -> {test.name}"
             if windows.classes != test.classes:
                 raise DatasetError(f"{name}: found other classes in the test set; expected the same, in one order.")
-            if shared := sorted(set(windows.wearer) & set(test.wearer)):
+            if shared := sorted(set(windows.participant) & set(test.participant)):
                 raise DatasetError(
-                    f"{name}: found {len(shared)} wearers in both sets ({', '.join(map(str, shared[:3]))}); expected "
+                    f"{name}: found {len(shared)} participants in both sets ({', '.join(map(str, shared[:3]))}); expected "
                     "none; split by person."
                 )
-            label, wearer, imu = (
-                np.concatenate([getattr(s, f) for s in (windows, test)]) for f in ("label", "wearer", "imu")
+            label, participant, imu = (
+                np.concatenate([getattr(s, f) for s in (windows, test)]) for f in ("label", "participant", "imu")
             )
             tests = np.arange(len(label)) >= len(windows)
             pairs = [(~tests & (label >= 0), tests & (label >= 0))]
         for k, (train, held) in enumerate(pairs):
             if lacking := sorted(set(label[held]) - set(label[train])):
                 raise DatasetError(
-                    f"{name}: found no window of '{windows.classes[lacking[0]]}' by the training wearers of fold {k}, "
+                    f"{name}: found no window of '{windows.classes[lacking[0]]}' by the training participants of fold {k}, "
                     "which tests it; expected some; take fewer folds or leave the class out."
                 )
-        return cls(label, wearer, tuple(pairs), windows.classes, imu, name)
+        return cls(label, participant, tuple(pairs), windows.classes, imu, name)
 
     def possible(self, shots: Sequence[int] = SHOTS) -> tuple[int, ...]:
         """The numbers of windows that at least half of the classes have in every fold's training part.
@@ -197,7 +197,7 @@ def run(
             predicted = np.full(len(task.label), -1)
             training = np.zeros(len(task.classes))
             for train, test in task.folds:
-                picked, tested = draw(task.label, task.wearer, n, seed, among=train), np.flatnonzero(test)
+                picked, tested = draw(task.label, task.participant, n, seed, among=train), np.flatnonzero(test)
                 answer = np.asarray(fit_predict(picked, tested, seed))
                 if answer.shape != tested.shape:
                     raise ConfigError(
@@ -208,7 +208,14 @@ def run(
                 training += np.bincount(task.label[picked], minlength=len(task.classes)) / len(task.folds)
             tested = np.any([test for _, test in task.folds], axis=0)
             scores.add(
-                method, head, n, seed, task.label[tested], predicted[tested], task.wearer[tested], training=training
+                method,
+                head,
+                n,
+                seed,
+                task.label[tested],
+                predicted[tested],
+                task.participant[tested],
+                training=training,
             )
 
 
@@ -239,7 +246,7 @@ def evaluate(
     """The whole curve of one encoder: every number of windows, seed, fold and head; with text, zero-shot at 0 windows.
 
     Args:
-        windows: all of it, by folds over its wearers; or the training set where `test` is given.
+        windows: all of it, by folds over its participants; or the training set where `test` is given.
         features: (n, d) of `windows`, frozen; or an encoder that makes them from (batch, 6, 250).
         method: its name in `scores`.
         heads: "random", "text"; with classifier "boosting" there is one, called "boosting".
@@ -285,7 +292,7 @@ def _zero_shot(task: Task, x: np.ndarray, text: np.ndarray | None, method: str, 
         raise ConfigError(f"{method}: found head 'text' without text; expected an embedding for each class's prompt.")
     tested = np.any([test for _, test in task.folds], axis=0)
     if not scores.has(method, "text", 0, 0):
-        scores.add(method, "text", 0, 0, task.label[tested], zero_shot(x[tested], text), task.wearer[tested])
+        scores.add(method, "text", 0, 0, task.label[tested], zero_shot(x[tested], text), task.participant[tested])
 
 
 def _features(

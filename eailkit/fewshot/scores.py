@@ -1,7 +1,7 @@
-"""What a few-shot run found: a confusion matrix for each wearer, and the figures, intervals and verdicts made of them.
+"""What a few-shot run found: a confusion matrix for each participant, and the figures, intervals and verdicts made of them.
 
-Accuracy and macro-F1 are taken of the confusions summed over wearers, once a seed, and averaged over seeds. Intervals
-resample wearers (and seeds): a claim is about other people and other draws of training windows, not other windows of
+Accuracy and macro-F1 are taken of the confusions summed over participants, once a seed, and averaged over seeds. Intervals
+resample participants (and seeds): a claim is about other people and other draws of training windows, not other windows of
 the same people.
 """
 
@@ -19,13 +19,13 @@ from jaxtyping import Float, Int
 
 from eailkit.errors import CheckpointError, ConfigError, DatasetError
 from eailkit.fewshot.windows import ActivityWindows
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 from eailkit.metrics import Interval
 
 METRICS = ("accuracy", "macro_f1")
 DRAWS = 2000
 ON_PAR = 2.0  # points, fixed beforehand
-Key = tuple[str, str, int, int]  # method, head, windows a class, seed
+Key = tuple[str, str, int, int]  # method, head, shots per class, seed
 
 
 def accuracy(confusion: Float[np.ndarray, "*batch C C"]) -> Float[np.ndarray, "*batch"]:
@@ -55,23 +55,23 @@ class Scores:
     Attributes:
         name: of the test.
         classes: names, rows and columns of the confusions.
-        wearers: who was tested, sorted.
-        confusion: by (method, head, windows a class, seed): (wearers, C, C) counts, rows true, columns predicted.
+        participants: who was tested, sorted.
+        confusion: by (method, head, shots per class, seed): (participants, C, C) counts, rows true, columns predicted.
         training: by the same key, windows of each class that were trained on (mean over folds): a class with fewer
             than asked gives all it has.
     """
 
     name: str
     classes: tuple[str, ...]
-    wearers: tuple[str, ...]
-    confusion: dict[Key, Int[np.ndarray, "wearers C C"]] = field(default_factory=dict)
+    participants: tuple[str, ...]
+    confusion: dict[Key, Int[np.ndarray, "participants C C"]] = field(default_factory=dict)
     training: dict[Key, Float[np.ndarray, " C"]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, windows: ActivityWindows, test: ActivityWindows | None = None) -> Scores:
         """Empty scores for folds over `windows`, or for tests on `test`."""
         tested = windows if test is None else test
-        people = sorted({str(w) for w in tested.wearer[tested.label >= 0]})
+        people = sorted({str(w) for w in tested.participant[tested.label >= 0]})
         name = windows.name if test is None else f"{windows.name} -> {test.name}"
         return cls(name, tuple(tested.classes), tuple(people))
 
@@ -87,33 +87,33 @@ class Scores:
         seed: int,
         truth: Int[np.ndarray, " n"],
         predicted: Int[np.ndarray, " n"],
-        wearer: np.ndarray,
+        participant: np.ndarray,
         *,
         training: Float[np.ndarray, " C"] | None = None,
     ) -> None:
         """Count the answers to one test, every window of it.
 
         Raises:
-            DatasetError: lengths differ, a class is out of range, or a wearer isn't one of the test's.
+            DatasetError: lengths differ, a class is out of range, or a participant isn't one of the test's.
         """
         C = len(self.classes)
-        truth, predicted, wearer = (np.asarray(v) for v in (truth, predicted, wearer))
-        if not len(truth) == len(predicted) == len(wearer):
+        truth, predicted, participant = (np.asarray(v) for v in (truth, predicted, participant))
+        if not len(truth) == len(predicted) == len(participant):
             raise DatasetError(
-                f"{method}: found {len(predicted)} predictions and {len(wearer)} wearers for {len(truth)} windows; "
+                f"{method}: found {len(predicted)} predictions and {len(participant)} participants for {len(truth)} windows; "
                 "expected as many of each."
             )
         if len(truth) and (min(truth.min(), predicted.min()) < 0 or max(truth.max(), predicted.max()) >= C):
             raise DatasetError(f"{method}: found a class outside 0 to {C - 1}; expected none; leave -1 out first.")
-        if unknown := set(map(str, wearer)) - set(self.wearers):
+        if unknown := set(map(str, participant)) - set(self.participants):
             raise DatasetError(
-                f"{method}: found wearers that aren't of {self.name} ({', '.join(sorted(unknown)[:3])}); expected the "
+                f"{method}: found participants that aren't of {self.name} ({', '.join(sorted(unknown)[:3])}); expected the "
                 "same test for every method; make another Scores."
             )
-        person = np.searchsorted(self.wearers, wearer.astype(str))
-        flat = np.bincount((person * C + truth) * C + predicted, minlength=len(self.wearers) * C * C)
+        person = np.searchsorted(self.participants, participant.astype(str))
+        flat = np.bincount((person * C + truth) * C + predicted, minlength=len(self.participants) * C * C)
         key = (method, head, int(shots), int(seed))
-        self.confusion[key] = flat.reshape(len(self.wearers), C, C)
+        self.confusion[key] = flat.reshape(len(self.participants), C, C)
         self.training[key] = np.zeros(C) if training is None else np.asarray(training, dtype=np.float64)
 
     def share(self, method: str, head: str, other_head: str) -> None:
@@ -126,12 +126,12 @@ class Scores:
         """Add the points of another run on the same test that aren't here yet.
 
         Raises:
-            DatasetError: another test, by name, classes or wearers.
+            DatasetError: another test, by name, classes or participants.
         """
-        if (self.name, self.classes, self.wearers) != (other.name, other.classes, other.wearers):
+        if (self.name, self.classes, self.participants) != (other.name, other.classes, other.participants):
             raise DatasetError(
                 f"{self.name}: found scores of another test ({other.name}, {len(other.classes)} classes, "
-                f"{len(other.wearers)} wearers); expected the same; keep the two in separate folders."
+                f"{len(other.participants)} participants); expected the same; keep the two in separate folders."
             )
         self.confusion = other.confusion | self.confusion
         self.training = other.training | self.training
@@ -142,27 +142,27 @@ class Scores:
 
     def _stack(
         self, method: str, head: str, shots: int, seeds: Sequence[int] | None = None
-    ) -> Float[np.ndarray, "seeds wearers C C"]:
+    ) -> Float[np.ndarray, "seeds participants C C"]:
         seeds = self.seeds(method, head, shots) if seeds is None else seeds
         if not seeds:
             held = sorted({k[:2] for k in self.confusion})
             raise ConfigError(
-                f"{self.name}: found no result of '{method}', head '{head}', at {shots} windows a class; expected one "
+                f"{self.name}: found no result of '{method}', head '{head}', at {shots} shots per class; expected one "
                 f"of {held} at a number that was run."
             )
         return np.stack([self.confusion[(method, head, int(shots), s)] for s in seeds]).astype(np.float64)
 
     def values(self, method: str, head: str, shots: int, metric: str = "macro_f1") -> Float[np.ndarray, " seeds"]:
-        """The metric of each seed in percent, of the confusions summed over wearers."""
+        """The metric of each seed in percent, of the confusions summed over participants."""
         return _metric(metric)(self._stack(method, head, shots).sum(axis=1))
 
     def interval(
         self, method: str, head: str, shots: int, metric: str = "macro_f1", *, draws: int = DRAWS, level: float = 0.95
     ) -> Interval:
-        """Mean over seeds with its bootstrap interval over wearers and seeds, in percent.
+        """Mean over seeds with its bootstrap interval over participants and seeds, in percent.
 
-        Wearers are resampled with replacement and their confusions summed; so are seeds, independently, and the metric
-        is averaged over those drawn: the two-way bootstrap, on the safe side. With one seed only wearers vary.
+        Participants are resampled with replacement and their confusions summed; so are seeds, independently, and the metric
+        is averaged over those drawn: the two-way bootstrap, on the safe side. With one seed only participants vary.
 
         Raises:
             ConfigError: no such point, or an unknown metric.
@@ -181,11 +181,11 @@ class Scores:
         draws: int = DRAWS,
         level: float = 0.95,
     ) -> Interval:
-        """a minus b in points, paired: the same resampled wearers and seeds, hence the same training windows.
+        """a minus b in points, paired: the same resampled participants and seeds, hence the same training windows.
 
         Args:
             a, b: (method, head).
-            shots: windows a class, or one number for each (10 labels of one against 100 of another).
+            shots: shots per class, or one number for each (10 labels of one against 100 of another).
 
         Raises:
             ConfigError: as `interval`, or the two have no seed in common (zero-shot, which has one, is repeated).
@@ -215,7 +215,7 @@ class Scores:
         draws: int = DRAWS,
         level: float = 0.95,
     ) -> Interval:
-        """As `difference`, averaged over several numbers of windows a class, all under the same resampled wearers.
+        """As `difference`, averaged over several numbers of shots per class, all under the same resampled participants.
 
         Raises:
             ConfigError: no number given, or as `difference`.
@@ -250,18 +250,20 @@ class Scores:
         return table.sort_values(["method", "head", "shots"], ignore_index=True) if rows else table
 
     def save(self, path: str | Path) -> Path:
-        """Write everything as one npz, beside and renamed.
+        """Write everything as one npz, atomically.
 
         Raises:
             OutputError: it can't be written there.
         """
         keys = sorted(self.confusion)
-        card = {"name": self.name, "classes": self.classes, "wearers": self.wearers, "keys": keys}
+        card = {"name": self.name, "classes": self.classes, "participants": self.participants, "keys": keys}
         C = len(self.classes)
-        confusion = np.array([self.confusion[k] for k in keys], dtype=np.int32).reshape(-1, len(self.wearers), C, C)
+        confusion = np.array([self.confusion[k] for k in keys], dtype=np.int32).reshape(
+            -1, len(self.participants), C, C
+        )
         training = np.array([self.training[k] for k in keys], dtype=np.float64).reshape(-1, C)
         path = Path(path).with_suffix(".npz")
-        return write_beside(
+        return write_atomically(
             path, lambda p: np.savez_compressed(p, card=json.dumps(card), confusion=confusion, training=training)
         )
 
@@ -276,7 +278,7 @@ class Scores:
             with np.load(path) as held:
                 card, confusion, training = json.loads(str(held["card"])), held["confusion"], held["training"]
             keys = [(m, h, int(n), int(s)) for m, h, n, s in card["keys"]]
-            scores = cls(card["name"], tuple(card["classes"]), tuple(card["wearers"]))
+            scores = cls(card["name"], tuple(card["classes"]), tuple(card["participants"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as fault:
             raise CheckpointError(
                 f"{path}: can't be read as few-shot scores ({str(fault).rstrip('.')[:120]}); expected a file that "
@@ -312,8 +314,10 @@ def _metric(name: str):
     return {"accuracy": accuracy, "macro_f1": macro_f1}[name]
 
 
-def _resampled(stack: Float[np.ndarray, "seeds wearers C C"], metric: str, draws: int) -> Float[np.ndarray, " draws"]:
-    """The seed-mean metric under resampled wearers and seeds; one generator, so equal shapes get equal draws."""
+def _resampled(
+    stack: Float[np.ndarray, "seeds participants C C"], metric: str, draws: int
+) -> Float[np.ndarray, " draws"]:
+    """The seed-mean metric under resampled participants and seeds; one generator, so equal shapes get equal draws."""
     rng = np.random.default_rng(0)
     S, W = stack.shape[:2]
     people = rng.multinomial(W, np.full(W, 1 / W), size=draws).astype(np.float64)

@@ -1,6 +1,6 @@
-"""Labelled windows of several wearers: what PRIMUS's few-shot protocol is measured on (PRIMUS sections 3.1 and 4).
+"""Labelled windows of several participants: what PRIMUS's few-shot protocol is measured on (PRIMUS sections 3.1 and 4).
 
-Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the wearer and the
+Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the participant and the
 recording of each. It cuts what the readers give and fills nothing in: a recording that can't be cut is left out and
 named in `refused`. Folds, draws and scores are `fewshot`'s.
 """
@@ -65,10 +65,10 @@ class ActivityWindows:
     Attributes:
         imu: acc xyz in m/s² with gravity, gyro xyz in rad/s, sensor axes, 50 Hz, 5 s: (n, 6, 250).
         label: index into `classes`, -1 where unlabelled, (n,).
-        wearer, recording: names, (n,).
+        participant, recording: names, (n,).
         start_s: start on the recording's clock, seconds, (n,).
         classes: names of the activities.
-        prompts: one English sentence a class, as a narrator would say it of the camera wearer C.
+        prompts: one English sentence a class, as a narrator would say it of the camera participant C.
         name: of the whole, for tables and messages.
         refused: recordings that gave no window, with the sentence that says why.
 
@@ -78,7 +78,7 @@ class ActivityWindows:
 
     imu: Float32[np.ndarray, "n 6 250"]
     label: Int[np.ndarray, " n"]
-    wearer: np.ndarray
+    participant: np.ndarray
     recording: np.ndarray
     start_s: Float[np.ndarray, " n"]
     classes: tuple[str, ...]
@@ -88,10 +88,10 @@ class ActivityWindows:
 
     def __post_init__(self) -> None:
         n, C = len(self.imu), len(self.classes)
-        lengths = [len(v) for v in (self.label, self.wearer, self.recording, self.start_s)]
+        lengths = [len(v) for v in (self.label, self.participant, self.recording, self.start_s)]
         if self.imu.ndim != 3 or self.imu.shape[1] != 6 or lengths != [n] * 4 or len(self.prompts) != C:
             raise DatasetError(
-                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, wearers, recordings and starts, and "
+                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, participants, recordings and starts, and "
                 f"{len(self.prompts)} prompts for {C} classes; expected (n, 6, samples), n of each, and one prompt a "
                 "class; build it with from_recordings()."
             )
@@ -112,7 +112,7 @@ class ActivityWindows:
 
     def subset(self, keep: np.ndarray) -> ActivityWindows:
         """The windows that a mask or indices name; classes and prompts stay as they are."""
-        fields = ("imu", "label", "wearer", "recording", "start_s")
+        fields = ("imu", "label", "participant", "recording", "start_s")
         return replace(self, **{f: getattr(self, f)[keep] for f in fields})
 
     def counts(self) -> Int[np.ndarray, " classes"]:
@@ -197,7 +197,7 @@ def from_recordings(
     """Windows of labelled recordings; one that can't be cut is left out and named in `refused`.
 
     Args:
-        recordings: `participant` names the wearer.
+        recordings: `participant` names the participant.
         classes, prompts: activities and one sentence for each; a window of any other activity is unlabelled (-1).
         label_of: called with the recording, window starts and length; returns a name a window, "" for none.
         spans: (start, end) on a recording's clock by its name, where not all of it counts.
@@ -224,16 +224,16 @@ def from_recordings(
             f"{name}: found no recording of {LENGTH_S:g} s or more that can be cut into windows (the first: "
             f"{reason.rstrip('.')}); expected at least one; check the recordings."
         )
-    imu, label, wearer, recording, start_s = (np.concatenate(column) for column in zip(*parts, strict=True))
+    imu, label, participant, recording, start_s = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ActivityWindows(
-        imu, label.astype(np.int64), wearer, recording, start_s, tuple(classes), tuple(prompts), name, refused
+        imu, label.astype(np.int64), participant, recording, start_s, tuple(classes), tuple(prompts), name, refused
     )
 
 
 def classyglass(
     root: str | Path, dataset: str = "1B", *, classes: str = "common", stride_s: float = LENGTH_S
 ) -> ActivityWindows:
-    """ClassyGlass 1A (12 wearers) or 1B (15 others): an IMU on the right temple of glasses, one activity a recording.
+    """ClassyGlass 1A (12 participants) or 1B (15 others): an IMU on the right temple of glasses, one activity a recording.
 
     1B is the test set of the few-shot curves; 1A is for tuning and for unlabelled windows.
 
@@ -329,7 +329,7 @@ def from_egoexo4d(
 
 
 def sentence(name: str) -> str:
-    """A keystep's name as a narration of the camera wearer.
+    """A keystep's name as a narration of the camera participant.
 
     Example:
         >>> sentence("wash dishes")

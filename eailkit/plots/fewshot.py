@@ -47,7 +47,7 @@ def look(label: str) -> dict[str, str]:
 
 
 def zero_at(shots: Sequence[int]) -> float:
-    """Where zero-shot stands on a logarithmic axis of windows a class: left of the fewest."""
+    """Where zero-shot stands on a logarithmic axis of shots per class: left of the fewest."""
     return 0.5 * min(s for s in shots if s > 0)
 
 
@@ -55,7 +55,7 @@ def fewshot_figure(
     panels: Mapping[str, pd.DataFrame], *, title: str = "", value: str = "macro-F1 (%)", bands: Sequence[str] = (),
     faint: Sequence[str] = (), chance: Mapping[str, float] | None = None, height: int = 440,
 ) -> go.Figure:  # fmt: skip
-    """Score over windows a class, a panel a test set and a line a method; zero-shot at the left edge.
+    """Score over shots per class, a panel a test set and a line a method; zero-shot at the left edge.
 
     Args:
         panels: title -> columns method, shots, mean, low, high (percent), one row a point.
@@ -97,7 +97,7 @@ def _nothing(title: str) -> go.Figure:
 def _line(label: str, points: pd.DataFrame, shift: float, zero: float, band: bool, faint: bool) -> list[go.Scatter]:
     """Traces of one curve: interval, line, and its zero-shot point."""
     seen, some, traces = look(label), points[points.shots > 0], []
-    hover = "%{customdata} windows a class: %{y:.1f} %<extra>" + label + "</extra>"
+    hover = "%{customdata} shots per class: %{y:.1f} %<extra>" + label + "</extra>"
     common = {"legendgroup": label, "name": label, "hovertemplate": hover}
     marker = {"color": seen["colour"], "symbol": seen["symbol"], "size": 8}
     if band and len(some) > 1:
@@ -140,7 +140,7 @@ def _shots_axis(figure: go.Figure, measured: Sequence[int], zero: bool, column: 
         ticktext=words,
         tickangle=0,
         range=ends,
-        title_text="windows a class",
+        title_text="shots per class",
         row=1,
         col=column,
     )
@@ -152,7 +152,7 @@ def aligned_figure(
     """Score over the share of pretraining windows that keep frame and narration (PRIMUS Fig. 6), a panel a test set.
 
     Args:
-        panels: title -> columns method (with its share), mean, low, high, all at one number of windows a class.
+        panels: title -> columns method (with its share), mean, low, high, all at one number of shots per class.
     """
     if not panels:
         return _nothing(title)

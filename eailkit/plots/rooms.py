@@ -114,7 +114,7 @@ def kitchen_figure(
 
     Args:
         cloud: points of the map, world frame.
-        heatmap: one value a cell, NaN where blank.
+        heatmap: one value per cell, NaN where blank.
         truth, found: the true and the predicted path.
         here, guess: the true and the predicted position of one moment.
         value: what the colour means, with its unit.
@@ -147,7 +147,7 @@ def heatmap_figure(
     """Several heatmaps of one room side by side, on one colour scale where `shared`.
 
     Args:
-        maps: name -> one value a cell, NaN where blank.
+        maps: name -> one value per cell, NaN where blank.
         here: the true position, drawn in each.
     """
     figure = make_subplots(1, len(maps), subplot_titles=list(maps), horizontal_spacing=0.06)

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 
 INK = "#7d8590"  # contrast above 3.5 on white and on near-black
 GRID = "rgba(128,136,144,0.22)"
@@ -122,4 +122,4 @@ def write_html(figure: go.Figure, path: str | Path) -> Path:
         f"<title>{title}</title>\n<style>body {{ margin: 1rem auto; max-width: 60rem; }}</style>\n"
         f"</head><body>\n{body}\n</body></html>\n"
     )
-    return write_beside(path, lambda p: Path(p).write_text(page, encoding="utf-8"))
+    return write_atomically(path, lambda p: Path(p).write_text(page, encoding="utf-8"))

@@ -18,7 +18,7 @@ Windows = Float[Tensor, "batch 6 length"]
 Transform = Callable[[Windows, torch.Generator], Windows]
 
 
-def noised(x: Windows, g: torch.Generator, *, sigma: float = 0.05) -> Windows:
+def jitter(x: Windows, g: torch.Generator, *, sigma: float = 0.05) -> Windows:
     """White noise, sigma in shares of each channel's own standard deviation."""
     return x + sigma * x.std(dim=2, keepdim=True) * torch.randn(x.shape, generator=g)
 
@@ -64,7 +64,7 @@ def permuted(x: Windows, g: torch.Generator, *, segments: int = 4) -> Windows:
     return x.gather(2, index[:, None].expand(-1, x.shape[1], -1))
 
 
-def warped(x: Windows, g: torch.Generator, *, sigma: float = 0.2, knots: int = 4) -> Windows:
+def time_warp(x: Windows, g: torch.Generator, *, sigma: float = 0.2, knots: int = 4) -> Windows:
     """Time runs faster here and slower there: speeds drawn at knots, first and last sample kept."""
     speed = (sigma * torch.randn(len(x), knots + 2, generator=g)).exp()
     fine = torch.nn.functional.interpolate(speed[:, None], x.shape[2] - 1, mode="linear", align_corners=True)[:, 0]
@@ -86,7 +86,7 @@ def shuffled_channels(x: Windows, g: torch.Generator) -> Windows:
     return x.gather(1, order[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-def moved(x: Windows, g: torch.Generator, *, lever_m: float = 0.06, rate_hz: float = 50.0) -> Windows:
+def lever_arm_shift(x: Windows, g: torch.Generator, *, lever_m: float = 0.06, rate_hz: float = 50.0) -> Windows:
     """The sensor sits elsewhere on the same head: a' = a + alpha x r + omega x (omega x r), r normal with lever_m.
 
     Temple to temple is about 0.15 m. alpha is the gyroscope's central difference.
@@ -106,7 +106,7 @@ def cropped(x: Windows, g: torch.Generator, *, least: float = 0.6) -> Windows:
     return _sampled(x, at)
 
 
-def band_noised(x: Windows, g: torch.Generator, *, most: float = 0.7) -> Windows:
+def band_jitter(x: Windows, g: torch.Generator, *, most: float = 0.7) -> Windows:
     """Noise in one random band of frequencies, up to `most` of each channel's own standard deviation."""
     spectrum = torch.fft.rfft(torch.randn(x.shape, generator=g), dim=2)
     f = torch.linspace(0.0, 1.0, spectrum.shape[2])
@@ -126,7 +126,7 @@ def smoothed(x: Windows, g: torch.Generator, *, most: int = 9) -> Windows:
     return torch.einsum("bclk,bk->bcl", padded, kernel)
 
 
-def livelier(x: Windows, g: torch.Generator, *, sigma: float = 0.25) -> Windows:
+def magnitude_scaling(x: Windows, g: torch.Generator, *, sigma: float = 0.25) -> Windows:
     """The same motion larger or smaller: what changes within the window times one factor, gravity as it is."""
     factor = torch.exp(sigma * torch.randn(len(x), 1, 1, generator=g)).to(x.dtype)
     mean = torch.cat([x[:, :3].mean(dim=2, keepdim=True), torch.zeros_like(x[:, 3:, :1])], dim=1)
@@ -134,8 +134,8 @@ def livelier(x: Windows, g: torch.Generator, *, sigma: float = 0.25) -> Windows:
 
 
 TASKS: dict[str, Transform] = {  # MultitaskSSL's eight (Saeed et al. 2019): was this done to the window or not?
-    "noised": noised, "scaled": scaled, "rotated": rotated, "negated": negated, "reversed": reversed_in_time,
-    "permuted": permuted, "warped": warped, "shuffled": shuffled_channels,
+    "jitter": jitter, "scaled": scaled, "rotated": rotated, "negated": negated, "reversed": reversed_in_time,
+    "permuted": permuted, "time_warp": time_warp, "shuffled": shuffled_channels,
 }  # fmt: skip
 
 RECIPES: dict[str, tuple[Transform, ...]] = {
@@ -143,9 +143,9 @@ RECIPES: dict[str, tuple[Transform, ...]] = {
     "as_released": (scaled_by_sample, permuted),  # the release; one view stays as it is
     "turned": (rotated, scaled, reversed_in_time),  # the paper's, and the device was mounted otherwise
     # ours: another mounting and another place on the head; how much and how fast somebody moves stays telling
-    "mounted": (rotated, moved),
-    # tried and left: also a livelier person, a slower or noisier sensor, another moment (see `primus_run.OURS`)
-    "worn": (rotated, moved, livelier, cropped, band_noised, smoothed),
+    "mounted": (rotated, lever_arm_shift),
+    # tried and left: also magnitude scaling, a slower or noisier sensor, another moment (see `primus_run.OURS`)
+    "worn": (rotated, lever_arm_shift, magnitude_scaling, cropped, band_jitter, smoothed),
 }
 
 

@@ -1,6 +1,6 @@
 """What is true of each second of a take: its caption, action, frame, and heading (device-clock times in).
 
-Labels are for training, reference lines and figures. A model at work sees none of them.
+Labels are for training, references and figures. A model at work sees none of them.
 """
 
 from __future__ import annotations

@@ -46,6 +46,6 @@ SIZES = {
         (1, 5, 20, 100),
     ),
 }  # fmt: skip
-SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 windows a class upwards count most there
+SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 shots per class upwards count most there
     SIZES["bench"], batch=64, train=replace(_TRAIN, steps=40_000, learning_rate=2e-4), participants=60
 )

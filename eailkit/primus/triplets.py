@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
-from eailkit.files import write_beside
+from eailkit.files import write_atomically
 from eailkit.preprocess.imu import resample
 from eailkit.recording import ImuStream, Narration, Recording
 from eailkit.vision_language.load import VisionLanguage
@@ -151,7 +151,7 @@ def build(
             start_s = dataset.start_s(take.name)
             part = of_recording(recording, towers, take.task, start_s=start_s, min_gap_s=min_gap_s)
             arrays = {f.name: getattr(part, f.name) for f in fields(part)}
-            write_beside(path, lambda p, a=arrays: _save(p, a))
+            write_atomically(path, lambda p, a=arrays: _save(p, a))
         with np.load(path, allow_pickle=False) as a:
             part = Triplets(**{f.name: a[f.name] for f in fields(Triplets)})
         parts.append(part if task is None else replace(part, task=np.full(len(part), task)))

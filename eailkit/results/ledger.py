@@ -68,7 +68,7 @@ def append_rows(
 ) -> Path:
     """Write rows into `results_dir/<table>.json`; an id that stands there already is replaced in place.
 
-    The file is written beside and renamed, so a kill leaves the old or the new table, never half of one.
+    The file is written atomically, so a kill leaves the old or the new table, never half of one.
 
     Args:
         table: name of the table, letters, digits and underscores.

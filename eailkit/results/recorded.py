@@ -1,6 +1,6 @@
 """Few-shot curves as one table, from scores or from the ledger, and how many labels a curve needs for a value.
 
-A row is a point: test, method, head, shots (windows a class, 0 for zero-shot), metric, mean, low, high (percent).
+A row is a point: test, method, head, shots (shots per class, 0 for zero-shot), metric, mean, low, high (percent).
 Pictures of it are `plots.fewshot`, the explorer is `widgets.primus`.
 """
 
@@ -28,7 +28,7 @@ _OWN_HEAD = {HANDCRAFTED: "random", SCRATCH: "proper"}  # of lines that are read
 
 @dataclass(frozen=True)
 class Reach:
-    """How many windows a class a curve needs for a value.
+    """How many shots per class a curve needs for a value.
 
     Attributes:
         shots: interpolated in log shots; NaN for "never".
@@ -103,7 +103,7 @@ def panels(
 
 
 def reach(shots: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"], wanted: float) -> Reach:
-    """The fewest windows a class at which a curve reaches `wanted`: straight between points in log shots.
+    """The fewest shots per class at which a curve reaches `wanted`: straight between points in log shots.
 
     Nothing is said about counts that weren't measured: neither below the fewest nor beyond the most. The point of
     zero-shot (0 windows) isn't on the axis and doesn't count.
@@ -118,7 +118,7 @@ def reach(shots: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"], wante
     shots, values = np.asarray(shots, float), np.asarray(values, float)
     values, shots = values[shots > 0], shots[shots > 0]
     if not len(shots) or (np.diff(shots) <= 0).any():
-        raise ConfigError(f"reach: found windows a class {shots.tolist()}; expected one or more, rising.")
+        raise ConfigError(f"reach: found shots per class {shots.tolist()}; expected one or more, rising.")
     if values[0] >= wanted:
         return Reach(float(shots[0]), "below")
     above = np.flatnonzero(values >= wanted)
@@ -141,11 +141,11 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
     """
     at = one[one.shots == shots]
     if not len(at) or not (other.shots > 0).any():
-        raise ConfigError(f"fewer_labels: found no point at {shots} windows a class; expected one that was measured.")
+        raise ConfigError(f"fewer_labels: found no point at {shots} shots per class; expected one that was measured.")
     value, a, b = float(at["mean"].iloc[0]), one.method.iloc[0], other.method.iloc[0]
     found = reach(other.shots.to_numpy(), other["mean"].to_numpy(), value)
     counted = other.shots[other.shots > 0]
-    where = f"{value:.1f} %: {a} with {shots or 'no'} windows a class, {b} "
+    where = f"{value:.1f} %: {a} with {shots or 'no'} shots per class, {b} "
     if found.how == "never":
         return f"{where}never within the counts that were measured (up to {counted.max()})", found
     if found.how == "below":
@@ -160,7 +160,7 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
 def tuning_table(*, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
     """What was tried on the tuning set, a row a line and a column a number of windows: macro-F1 and its gain, percent.
 
-    The gain over random weights is paired, ± half of its 95 % interval over wearers and draws. Empty where nothing was
+    The gain over random weights is paired, ± half of its 95 % interval over participants and draws. Empty where nothing was
     recorded.
     """
     table = {}
@@ -181,7 +181,7 @@ def placement_table(
     """Trained on one temple, tested elsewhere: a row a method and a column a place, macro-F1 in percent.
 
     In brackets what is lost against the temple of training, paired and averaged over numbers of windows, ± half of its
-    95 % interval over wearers and draws. Empty where nothing was recorded.
+    95 % interval over participants and draws. Empty where nothing was recorded.
     """
     table: dict[str, dict[str, str]] = {}
     for row in ledger.read(f"primus_placement_{profile}", results_dir=results_dir):
@@ -225,4 +225,4 @@ def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:
     rows = ["claim", "test", "what", "shots"]
     wide = told.pivot(index=rows, columns="encoder", values="found").fillna("–")
     wide = wide.reindex(pd.MultiIndex.from_frame(told[rows].drop_duplicates()))  # as recorded, not 1, 10, 2
-    return wide.rename_axis(columns=None).rename_axis(index={"shots": "windows a class"})
+    return wide.rename_axis(columns=None).rename_axis(index={"shots": "shots per class"})

@@ -42,7 +42,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with a newline at its end, written beside and renamed."""
+    """JSON with a newline at its end, written atomically."""
     with _beside(path) as part:
         part.write_text(json.dumps(value, indent=1) + "\n")
 

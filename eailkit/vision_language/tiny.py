@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from eailkit.errors import CheckpointError
-from eailkit.files import DATA_SAMPLES, write_beside
+from eailkit.files import DATA_SAMPLES, write_atomically
 
 NAME = "eailkit-tiny"
 ARCHITECTURES = (NAME, "eailkit-wide", "eailkit-scenes")
@@ -225,7 +225,7 @@ def save_model(model: open_clip.CLIP, vocabulary: Vocabulary, path: Path, *, arc
     """Write the towers as half precision, with the learned token rows only; beside, then renamed."""
     tensors = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
     tensors["token_ids"] = vocabulary.token_ids.int()
-    write_beside(path, lambda beside: save_file(tensors, beside, metadata={"model": architecture}))
+    write_atomically(path, lambda beside: save_file(tensors, beside, metadata={"model": architecture}))
 
 
 def load_model(path: Path | None = None, *, kind: str = "slip") -> open_clip.CLIP:

@@ -105,9 +105,9 @@ def switch_figure(batch: SwitchBatch, state: SwitchState) -> go.Figure:
     bar = {"len": 0.45, "y": 0.79, "thickness": 10, "outlinewidth": 0}
     figure.add_trace(go.Heatmap(z=cosine, colorscale="Cividis", zmin=-1, zmax=1, colorbar=bar), row=1, col=3)
     found = switch_neighbours(batch, state)
-    score, hollow = found or (np.zeros(0), np.zeros(0, bool))
-    at, empty = np.arange(len(score)), int(hollow.sum())
-    kinds = (("neighbour: a stored frame", ~hollow, "circle", FOUND), ("an empty row", hollow, "x", TRUTH))
+    score, empty_mask = found or (np.zeros(0), np.zeros(0, bool))
+    at, empty = np.arange(len(score)), int(empty_mask.sum())
+    kinds = (("neighbour: a stored frame", ~empty_mask, "circle", FOUND), ("an empty row", empty_mask, "x", TRUTH))
     for name, rows, symbol, colour in kinds:
         marker = {"color": colour, "symbol": symbol, "size": 7}
         dots = go.Scatter(x=at[rows], y=score[rows], mode="markers", marker=marker, name=name, showlegend=True)
@@ -135,7 +135,7 @@ class ExplorerState:
 
     Attributes:
         test: a test set. method, against: two lines. head: "random", "text" or "encoder". metric: "macro-F1" or
-        "accuracy". shots: windows a class at which `method` is read; 0 is zero-shot. others: draw the other lines too.
+        "accuracy". shots: shots per class at which `method` is read; 0 is zero-shot. others: draw the other lines too.
     """
 
     test: str
@@ -197,7 +197,7 @@ def explorer_figure(table: pd.DataFrame, state: ExplorerState) -> go.Figure:
         told = f"{lacking}: not measured with the {state.head} head on {state.test}"
     elif not (one.shots == state.shots).any():
         counts = ", ".join(map(str, one.shots))
-        told = f"{state.method} wasn't measured at {state.shots} windows a class (but at {counts})"
+        told = f"{state.method} wasn't measured at {state.shots} shots per class (but at {counts})"
     else:
         told, found = fewer_labels(one, other, state.shots)
     figure = fewshot_figure({state.test: shown}, title=told, value=f"{state.metric} (%)", bands=front, faint=back)
@@ -240,12 +240,12 @@ def check_nearest(found: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], to
 
 
 def check_fewer(found: Callable[[Sequence[float], Sequence[float], float], float]) -> str:
-    """Whether a function (shots, values, wanted) -> windows a class reads a curve as `primus_curves.reach` does."""
+    """Whether a function (shots, values, wanted) -> shots per class reads a curve as `primus_curves.reach` does."""
     shots, values = np.array([1, 10, 100]), np.array([20.0, 40.0, 60.0])
     for wanted in (30.0, 50.0, 60.0):
         answer, right = found(shots, values, wanted), reach(shots, values, wanted).shots
         if answer is None or not np.isclose(answer, right, rtol=0.01):
-            return f"not yet: {wanted:g} % lies at {right:.3g} windows a class, not at {answer}: mind the log axis"
+            return f"not yet: {wanted:g} % lies at {right:.3g} shots per class, not at {answer}: mind the log axis"
     beyond = found(shots, values, 70.0)
     if beyond is not None and not np.isnan(beyond):
         return f"not yet: 70 % was never measured, and {beyond:g} is a guess"

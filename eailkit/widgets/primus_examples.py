@@ -99,7 +99,7 @@ def floored_twins(roots: Sequence[Path | str], split: str = "train") -> tuple[in
     return twins, total
 
 
-def found_itself(triplets: Triplets, size: int, *, batch: int = 64, steps: int = 120) -> tuple[float, float]:
+def self_retrieval_rate(triplets: Triplets, size: int, *, batch: int = 64, steps: int = 120) -> tuple[float, float]:
     """Share of neighbours by frame that are the window itself, of an earlier step; and share from its own take.
 
     Args:
@@ -119,7 +119,7 @@ def found_itself(triplets: Triplets, size: int, *, batch: int = 64, steps: int =
     return float(own / max(asked, 1)), float(take / max(asked, 1))
 
 
-def same_task(features: Float[np.ndarray, "n d"], triplets: Triplets) -> float:
+def knn_accuracy(features: Float[np.ndarray, "n d"], triplets: Triplets) -> float:
     """Share of windows whose nearest feature in *another take* is of the same activity: do features mean anything?
 
     The mean over activities, so that a frequent one doesn't count for more; guessing gives one over their number.

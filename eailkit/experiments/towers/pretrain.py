@@ -32,7 +32,7 @@ from eailkit.experiments.towers.scenes import (
     with_kitchens,
 )
 from eailkit.experiments.towers.scores import VAL_SPLITS, mean_recall, retrieval, score_val
-from eailkit.files import write_beside, write_json, write_text
+from eailkit.files import write_atomically, write_json, write_text
 from eailkit.profiles import BENCH
 from eailkit.results.ledger import device_name, git_commit
 from eailkit.synthkitchen.dataset import synthesize
@@ -179,7 +179,7 @@ def pretrain(
     )
     folder = data / "towers" / kind
     history, chosen = _train(kind, batches, frames.choose, folder, config, progress=progress)
-    write_beside(out / "model.safetensors", lambda beside: shutil.copyfile(folder / "best.safetensors", beside))
+    write_atomically(out / "model.safetensors", lambda beside: shutil.copyfile(folder / "best.safetensors", beside))
     model = tiny_file(out / "model.safetensors", kind)
     rooms = sorted(set(frames.train.room.tolist()))
     every = 1 if scenes is None else max(len(rooms) // config.held_out_rooms, 1)  # scenes come before kitchens

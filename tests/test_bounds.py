@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eailkit.experiments.bounds import RoomRetrieval, cell_entropies, entropy_bits, height_map, knowable
+from eailkit.experiments.bounds import RoomRetrieval, bounds, cell_entropies, entropy_bits, height_map
 from eailkit.preprocess.mapgrid import MapGrid
 from tests.test_evaluation import Data, Take
 
@@ -74,7 +74,7 @@ def test_a_turned_room_finds_its_like_and_not_itself():
 
 
 def test_one_row_a_room_with_the_oracle_above_guessing():
-    frame = knowable(kitchens())
+    frame = bounds(kitchens())
     assert list(frame.room) == ["a", "new"] and list(frame.nearest) == ["b", "a"]
     assert (frame["oracle of the action"] > 90).sum() == 1  # "new" has no other take to count from
     assert (frame["free space"] < 20).all() and frame.side_m.eq(4.0).all()
