@@ -94,8 +94,9 @@ def _row(run: PrimusRun, scores: Scores, name: str, minutes: float) -> LedgerRow
         id=name, question="What makes pretraining on simulated people help real ones (ClassyGlass 1A, tuning)?",
         command=COMMAND,
         config={
-            "changes": LINES.get(name, {}), "steps": STEPS, "batch": run.size.batch, "participants": len(scores.participants),
-            "draws": DRAWS, "spread": "half of the 95 % interval over participants and draws",
+            "changes": LINES.get(name, {}), "steps": STEPS, "batch": run.size.batch,
+            "participants": len(scores.participants), "draws": DRAWS,
+            "spread": "half of the 95 % interval over participants and draws",
         },
         commit=git_commit(), data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,
         minutes=round(minutes, 2), device=device_name(),

@@ -1,7 +1,7 @@
 """EAIL's first stage: one second of head motion and one square metre of map in the same space (EAIL section 4.1).
 
 `Stage1` holds the two trained encoders; image and text come from a frozen vision-language model whose features are
-computed once (`vision_language_targets`). After training, `embed_takes` and `embed_rooms` cache the features that stage 2 reads.
+computed once (`vision_language_targets`). After training, `embed_dataset` keeps the features that stage 2 reads.
 """
 
 from __future__ import annotations
@@ -313,6 +313,7 @@ def _cached(path: Path, make) -> np.ndarray:
 
 
 __all__ = [
-    "Features", "VisionLanguageTargets", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset", "embed_imu",
-    "vision_language_targets", "headings", "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
+    "Features", "Stage1", "Stage1Batches", "Stage1Config", "VisionLanguageTargets", "embed_cells", "embed_dataset",
+    "embed_imu", "headings", "load_weights", "save_weights", "train_stage1", "turn", "vision_language_targets",
+    "weights_tag",
 ]  # fmt: skip

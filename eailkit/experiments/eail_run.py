@@ -105,8 +105,8 @@ class Run:
         """Train (or resume, or find) stage 1, with or without vision and language."""
         name = "stage1" if use_vision_language else "stage1-without-vision-language"
         model, history = train_stage1(
-            self.prepared, self.profile, self.weights_dir, targets=self.vision_language_targets if use_vision_language else None, name=name,
-            progress=self.progress,
+            self.prepared, self.profile, self.weights_dir, name=name, progress=self.progress,
+            targets=self.vision_language_targets if use_vision_language else None,
         )  # fmt: skip
         self.histories[name] = history
         return model, history

@@ -1,8 +1,8 @@
 """PRIMUS's six claims, each as a paired comparison that was fixed before any result was seen.
 
 The paper has its claims in the text and no table behind its figures. Here "better" holds where the 95 % interval of the
-paired difference over participants and draws lies above zero, "on par" where it lies within 2 points; everything else is
-"doesn't" or "can't tell" (`fewshot_scores.verdict`). Simulated and real test sets are judged apart.
+paired difference over participants and draws lies above zero, "on par" where it lies within 2 points; everything
+else is "doesn't" or "can't tell" (`fewshot.scores.verdict`). Simulated and real test sets are judged apart.
 """
 
 from __future__ import annotations

@@ -182,9 +182,9 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
                 id=f"{test} | {method} | {head}", question=QUESTIONS[figure], command=about["command"],
                 config={
                     "test": test, "method": method, "head": head, "profile": run.profile,
-                    "classes": len(scores.classes), "participants": len(scores.participants), "draws": int(part.seeds.max()),
-                    "steps": run.size.train.steps,
-                    "batch": run.size.batch, "spread": "half of the 95 % interval over participants and draws",
+                    "classes": len(scores.classes), "participants": len(scores.participants),
+                    "draws": int(part.seeds.max()), "steps": run.size.train.steps, "batch": run.size.batch,
+                    "spread": "half of the 95 % interval over participants and draws",
                 },
                 commit=about["commit"], data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,
                 minutes=round(about["minutes"], 2), device=device_name(),

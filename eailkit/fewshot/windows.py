@@ -1,8 +1,8 @@
 """Labelled windows of several participants: what PRIMUS's few-shot protocol is measured on (PRIMUS sections 3.1 and 4).
 
-Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the participant and the
-recording of each. It cuts what the readers give and fills nothing in: a recording that can't be cut is left out and
-named in `refused`. Folds, draws and scores are `fewshot`'s.
+Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the participant and
+the recording of each. It cuts what the readers give and fills nothing in: a recording that can't be cut is left out and
+named in `refused`. A file holds them, so that a dataset is read and resampled once. Folds and draws are `protocol`'s.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ActivityWindows:
         participant, recording: names, (n,).
         start_s: start on the recording's clock, seconds, (n,).
         classes: names of the activities.
-        prompts: one English sentence a class, as a narrator would say it of the camera participant C.
+        prompts: one English sentence a class, as a narrator would say it of the camera wearer C.
         name: of the whole, for tables and messages.
         refused: recordings that gave no window, with the sentence that says why.
 
@@ -91,9 +91,9 @@ class ActivityWindows:
         lengths = [len(v) for v in (self.label, self.participant, self.recording, self.start_s)]
         if self.imu.ndim != 3 or self.imu.shape[1] != 6 or lengths != [n] * 4 or len(self.prompts) != C:
             raise DatasetError(
-                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, participants, recordings and starts, and "
-                f"{len(self.prompts)} prompts for {C} classes; expected (n, 6, samples), n of each, and one prompt a "
-                "class; build it with from_recordings()."
+                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, participants, recordings and starts, "
+                f"and {len(self.prompts)} prompts for {C} classes; expected (n, 6, samples), n of each, and one prompt "
+                "a class; build it with from_recordings()."
             )
         if n and (int(self.label.min()) < -1 or int(self.label.max()) >= C):
             raise DatasetError(
@@ -233,7 +233,7 @@ def from_recordings(
 def classyglass(
     root: str | Path, dataset: str = "1B", *, classes: str = "common", stride_s: float = LENGTH_S
 ) -> ActivityWindows:
-    """ClassyGlass 1A (12 participants) or 1B (15 others): an IMU on the right temple of glasses, one activity a recording.
+    """ClassyGlass 1A (12 participants) or 1B (15 others): one activity a recording, worn on the right temple.
 
     1B is the test set of the few-shot curves; 1A is for tuning and for unlabelled windows.
 
@@ -329,7 +329,7 @@ def from_egoexo4d(
 
 
 def sentence(name: str) -> str:
-    """A keystep's name as a narration of the camera participant.
+    """A keystep's name as a narration of the camera wearer.
 
     Example:
         >>> sentence("wash dishes")

@@ -160,8 +160,8 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
 def tuning_table(*, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
     """What was tried on the tuning set, a row a line and a column a number of windows: macro-F1 and its gain, percent.
 
-    The gain over random weights is paired, ± half of its 95 % interval over participants and draws. Empty where nothing was
-    recorded.
+    The gain over random weights is paired, ± half of its 95 % interval over participants and draws. Empty where nothing
+    was recorded.
     """
     table = {}
     for row in ledger.read("primus_tuning", results_dir=results_dir):
