@@ -19,9 +19,10 @@ from eailkit.datasets import open_recording
 from eailkit.encoders._gru.inference import fast
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.fewshot.probe import Probe, fit_probe
-from eailkit.fewshot.windows import COVER, LENGTH_S, RATE_HZ, cut_windows
+from eailkit.fewshot.windows import COVER
 from eailkit.files import DATA_SAMPLES, check_writable, write_atomically
 from eailkit.preprocess.imu import resample
+from eailkit.preprocess.windows import LENGTH_S, RATE_HZ, cut_windows
 from eailkit.primus.model import Primus, load
 from eailkit.recording import ImuStream
 

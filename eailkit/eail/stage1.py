@@ -20,9 +20,10 @@ from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.errors import DatasetError
 from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
 from eailkit.preprocess.imu import yaw
+from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
 from eailkit.training import History, fit, load_weights, save_weights
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Stage1Batches:
         take_id, second, place = [], [], []
         for i, take in enumerate(self.takes):
             cell = np.asarray(take.cell, np.int64)
-            at = rooms.index(take.room) * 400 + cell
+            at = rooms.index(take.room) * CELLS + cell
             good = np.flatnonzero((cell >= 0) & ~empty[np.maximum(at, 0)])
             take_id.append(np.full(len(good), i))
             second.append(good)

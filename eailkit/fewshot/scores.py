@@ -290,7 +290,7 @@ class Scores:
         return scores
 
 
-def verdict(difference: Interval, claim: str = "better", *, margin: float = ON_PAR) -> str:
+def claim_holds(difference: Interval, claim: str = "better", *, margin: float = ON_PAR) -> str:
     """What a paired difference says of a claim: "holds", "doesn't" or "can't tell".
 
     "better": holds where the whole interval lies above zero; doesn't where it lies below, or within +-margin, where
@@ -301,7 +301,7 @@ def verdict(difference: Interval, claim: str = "better", *, margin: float = ON_P
         ConfigError: another claim.
     """
     if claim not in ("better", "on par"):
-        raise ConfigError(f"verdict: found claim '{claim}'; expected 'better' or 'on par'.")
+        raise ConfigError(f"claim_holds: found claim '{claim}'; expected 'better' or 'on par'.")
     equal = difference.within(margin)
     if claim == "on par":
         apart = difference.low >= margin or difference.high <= -margin

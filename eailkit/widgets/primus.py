@@ -12,11 +12,11 @@ import torch
 from plotly.subplots import make_subplots
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_run import HANDCRAFTED
 from eailkit.plots.fewshot import fewshot_figure, zero_at
 from eailkit.plots.primus import window_traces
 from eailkit.plots.theme import FOUND, INK, TRUTH, styled
 from eailkit.primus.losses import nearest, ss_loss
+from eailkit.results.names import HANDCRAFTED
 from eailkit.results.recorded import HEADS, Reach, curve, fewer_labels, reach
 from eailkit.widgets.panel import Panel
 from eailkit.widgets.primus_examples import SwitchBatch
