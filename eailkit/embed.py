@@ -1,6 +1,6 @@
 """A pretrained IMU encoder on anybody's recordings: a table of features, and a classifier from a few labelled seconds.
 
-Five seconds at 50 Hz become one row. Nothing here trains an encoder; `primus.pretrain` does. What PRIMUS calls a
+Five seconds at 50 Hz become one row. Nothing here trains an encoder; `primus.model.pretrain` does. What PRIMUS calls a
 linear classifier on frozen features (section 4) is `probe.fit_probe`, here with names and seconds instead of arrays.
 """
 
@@ -32,7 +32,7 @@ Span = tuple[float, float] | tuple[str, float, float]
 
 
 def load_encoder(weights: str | Path = "primus-quick") -> Primus:
-    """The encoder of a shipped name or of a file that `primus.save` wrote, in eval mode.
+    """The encoder of a shipped name or of a file that `primus.model.save` wrote, in eval mode.
 
     Raises:
         CheckpointError: the file is missing, truncated or of something else.

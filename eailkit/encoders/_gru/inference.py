@@ -1,6 +1,6 @@
 """An encoder as a function that only infers: the same numbers to 1e-5, sooner, on one CPU thread.
 
-`fast` takes PRIMUS's Stacked RNN apart: its GRU runs in loops of our own (see `gru_loop`), for a few windows as one
+`fast` takes PRIMUS's Stacked RNN apart: its GRU runs in loops of our own (see `loops`), for a few windows as one
 compiled loop, for many as one matrix product a step with fused gates. Any other module it keeps as it is, frozen.
 Nothing here trains, and nothing needs a compiler on the user's machine other than numba's.
 """

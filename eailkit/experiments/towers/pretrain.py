@@ -164,7 +164,7 @@ def pretrain(
         data: folder of `make_data`; checkpoints lie in its `towers/<kind>`.
         out: folder of model.safetensors, config.json and card.md.
         frames: of the data, where already read.
-        val: a dataset whose val splits are scored for the card, see `tower_scores.score_val`.
+        val: a dataset whose val splits are scored for the card, see `scores.score_val`.
         scenes: the scenarios among the frames, see `PretrainFrames.with_scenarios`; None where there are none.
         command: for the card.
         commit: for the card; the present one where "". Weights that are written make a checkout differ from it.

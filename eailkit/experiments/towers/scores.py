@@ -137,7 +137,7 @@ def score_val(
     Args:
         model: any towers; a features file only knows images by their names and can't be scored here.
         root: a dataset in Ego-Exo4D's layout whose val takes have videos.
-        pair_s: as in `tower_frames.read_frames`.
+        pair_s: as in `frames.read_frames`.
         gallery: pairs in a gallery of retrieval; all different captions of a split that has fewer.
 
     Returns:
