@@ -37,7 +37,7 @@ FLOORS = (
     ("eail", "results", "embed"),
     ("localize", "baselines"),
     ("experiments",),
-    ("cli", "widgets"),
+    ("cli", "widgets", "primus_embed"),
 )
 
 
@@ -156,7 +156,9 @@ def test_no_module_imports_itself_round_a_circle():
             return (*path[path.index(name) :], name)
         if name in done:
             return ()
-        for other in IMPORTS[name]:
+        for other in sorted(IMPORTS[name]):
+            if other.startswith(f"{name}."):
+                continue  # a folder's face opens its own rooms
             if found := circle(other, (*path, name)):
                 return found
         done.add(name)
