@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eailkit.experiments.bounds import BOUNDS
 from eailkit.results.ledger import read
+from eailkit.results.names import id_parts, row_id
 
 KINDS = {
     "real Aria walk": "real walk", "simulated": "simulated",
@@ -79,7 +80,7 @@ def _plain(statistic: str) -> str:
 def _classifier(rows: dict[str, dict]) -> str:
     out = ["| windows | gradient boosting | logistic regression | what gives it away most |", "|---|---|---|---|"]
     for activity in ("standing", "walking"):
-        row = rows[f"classifier | {activity}"]
+        row = rows[row_id("classifier", activity)]
         first = ", ".join(_plain(name) for name in list(row["config"]["gives_away"])[:3])
         auc = row["mean"]
         boosting, logistic = auc["AUC, gradient boosting"], auc["AUC, logistic regression"]
@@ -88,12 +89,12 @@ def _classifier(rows: dict[str, dict]) -> str:
 
 
 def _maps(rows: dict[str, dict]) -> str:
-    measures = list(dict.fromkeys(name.partition(" | ")[0] for name in rows))
+    measures = list(dict.fromkeys(id_parts(name)[0] for name in rows))
     out = ["| median (p10 to p90) | " + " | ".join(KINDS.values()) + " |", "|---" * (len(KINDS) + 1) + "|"]
     for measure in measures:
         cells = []
         for kind in KINDS:
-            found = rows[f"{measure} | {kind}"]["mean"]
+            found = rows[row_id(measure, kind)]["mean"]
             around = f" ({found['p10']:.3g} to {found['p90']:.3g})" if found["p10"] != found["p90"] else ""
             cells.append(f"{found['p50']:.3g}{around}")
         out.append(f"| {measure} | " + " | ".join(cells) + " |")

@@ -16,7 +16,7 @@ from eailkit.course.report import clock
 from eailkit.experiments.eail_run import FULL
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
-from eailkit.results.names import TEST_SETS, point_key
+from eailkit.results.names import TEST_SETS, id_parts, point_key, row_id
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CARD = README.parent / "docs" / "synthkitchen.md"
@@ -106,9 +106,9 @@ def _primus(results: Path) -> str:
     out = ["| macro-F1 (%) at shots per class | " + " | ".join(map(str, shots)) + " |", "|---|" + "---|" * len(shots)]
     for table, line, name in PRIMUS_LINES:
         rows = {row["id"]: row for row in read(table, results_dir=results)}
-        if f"{TEST_SETS[2]} | {line}" not in rows:
+        if row_id(TEST_SETS[2], line) not in rows:
             continue
-        mean, spread = (rows[f"{TEST_SETS[2]} | {line}"][part] for part in ("mean", "spread"))
+        mean, spread = (rows[row_id(TEST_SETS[2], line)][part] for part in ("mean", "spread"))
         keys = [point_key("macro_f1", n) for n in shots]
         cells = [f"{mean[k]:.1f} ± {spread[k]:.1f}" if k in mean else "–" for k in keys]
         out.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -120,7 +120,7 @@ def _joined(results: Path) -> str:
     rows: dict[str, list[str]] = {}
     for row in read("joined_quick", results_dir=results):  # seen, then unseen, as recorded
         shown = row["config"]["interval of the first seed"]
-        rows.setdefault(row["id"].partition(" | ")[2], []).extend(shown[m] for m in ("SR@0.4m", "RS", "top1"))
+        rows.setdefault(id_parts(row["id"])[1], []).extend(shown[m] for m in ("SR@0.4m", "RS", "top1"))
     out += [f"| {line} | " + " | ".join(cells) + " |" for line, cells in rows.items()]
     return "\n".join(out) if rows else "Not recorded yet."
 
@@ -131,7 +131,7 @@ def _results(results: Path) -> str:
     for line in LINES:
         cells = []
         for split in ("test-seen", "test-unseen"):
-            shown = rows.get(f"{split} | {line}", {}).get("config", {}).get("interval of the first seed", {})
+            shown = rows.get(row_id(split, line), {}).get("config", {}).get("interval of the first seed", {})
             cells += [shown.get(metric, "–") for metric in ("SR@0.4m", "RS", "top1")]
         name = f"**{line}**" if line == FULL else line
         out.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -150,7 +150,7 @@ def _results(results: Path) -> str:
 def _criteria(results: Path) -> str:
     out = ["| goal at quick | split | reached | interval clears it |", "|---|---|---|---|"]
     for row in read("criteria_quick", results_dir=results):
-        split, _, what = row["id"].partition(" | ")
+        split, what = id_parts(row["id"])
         goal = f"{what}: more than {row['config']['required ratio']:g} ×"
         clears = "yes" if all(row["config"]["interval clears it, by seed"]) else "no"
         out.append(f"| {goal} | {split} | {row['mean']['ratio']:.2f} × | {clears} |")

@@ -7,7 +7,7 @@ import pytest
 from eailkit.errors import ConfigError
 from eailkit.experiments.registry import EXPERIMENTS, Request, reproduce
 from eailkit.results import ledger
-from eailkit.results.names import Budget, Head, Point, gain_key, point_key, points
+from eailkit.results.names import Budget, Head, Point, gain_key, id_parts, point_key, points, row_id
 
 
 def test_a_request_names_its_command_and_its_folder():
@@ -48,6 +48,7 @@ def test_keys_of_the_ledger_are_read_back_as_they_were_written():
         "spread": {point_key("macro_f1", 5): 2.0, gain_key("random weights", 5): 0.5, point_key("accuracy", 20): 3.0},
     }
     assert list(points(row)) == [Point("macro_f1", 5, 50.0, 2.0), Point("accuracy", 20, 60.0, 3.0)]
+    assert id_parts(row_id("test-seen", "SR@0.4m against chance")) == ("test-seen", "SR@0.4m against chance")
     assert gain_key("left temple") == "against left temple, points of macro_f1"
     recorded = {row["config"]["head"] for row in ledger.read("primus_fig4_bench") + ledger.read("primus_lines_bench")}
     assert recorded and recorded <= {*Head, *Budget}

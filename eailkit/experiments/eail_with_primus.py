@@ -31,6 +31,7 @@ from eailkit.preprocess.imu import RATE_HZ as EAIL_RATE_HZ
 from eailkit.preprocess.windows import LENGTH_S, RATE_HZ
 from eailkit.primus.model import Primus
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.names import id_parts
 from eailkit.training import History, fit
 
 USES = ("from scratch", "frozen", "fine-tuned")
@@ -209,7 +210,7 @@ def with_differences(rows: list[LedgerRow], table: Table, labels: list[str]) -> 
     """
     lines = {line_name(label, use): line_name(label, USES[0]) for label in labels for use in USES}
     for row in rows:
-        split, _, method = row.id.partition(" | ")
+        split, method = id_parts(row.id)
         if method not in lines:
             continue
         others = {"EAIL as it is": FULL} | ({"from scratch": lines[method]} if method != lines[method] else {})

@@ -26,7 +26,7 @@ from eailkit.fewshot.windows import ActivityWindows, load_windows, save_windows
 from eailkit.metrics import Interval
 from eailkit.preprocess.windows import LENGTH_S
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
-from eailkit.results.names import HANDCRAFTED, TEST_SETS, TRAINED, UNTRAINED, gain_key, point_key
+from eailkit.results.names import HANDCRAFTED, TEST_SETS, TRAINED, UNTRAINED, gain_key, point_key, row_id
 
 TURNED = "PRIMUS, rotations"  # the paper's recipe and random rotations
 QUESTION = "How well does an encoder trained on one temple carry over to other places on the head?"
@@ -166,7 +166,7 @@ def _row(
         gain = scores.mean_difference((name, place), ("PRIMUS", place), shots)
         note(gain_key("PRIMUS"), gain)
     return LedgerRow(
-        id=f"{name} | {place}", question=QUESTION, command=about["command"],
+        id=row_id(name, place), question=QUESTION, command=about["command"],
         config={
             "method": name, "place": place, "trained at": TRAINED, "profile": run.profile, "test": scores.name,
             "classes": len(scores.classes), "participants": len(scores.participants), "draws": run.size.seeds,

@@ -23,7 +23,7 @@ from eailkit.experiments.primus_run import PrimusRun
 from eailkit.fewshot.scores import Scores, claim_holds
 from eailkit.metrics import Interval
 from eailkit.results import ledger
-from eailkit.results.names import HANDCRAFTED, SCRATCH, TEST_SETS, UNTRAINED, Budget, Head
+from eailkit.results.names import HANDCRAFTED, SCRATCH, TEST_SETS, UNTRAINED, Budget, Head, row_id
 
 FEW = (1, 2, 5, 10, 20, 50)  # "below 100 samples"
 METRIC = "accuracy"  # the paper's
@@ -166,7 +166,7 @@ def record_claims(
         raise ConfigError(f"{run.dir}: found no scores to compare; expected figures 4 to 6; reproduce them first.")
     rows = [
         ledger.LedgerRow(
-            id=f"{r.claim} | {r.encoder} | {r.test} | {r.what} | {r.shots}",
+            id=row_id(r.claim, r.encoder, r.test, r.what, r.shots),
             question=papers().get(r.claim, "Is the pretrained encoder worth it, against what needs no pretraining?"),
             command=command or "eailkit reproduce primus-claims",
             config={

@@ -17,7 +17,7 @@ from eailkit.errors import ConfigError
 from eailkit.experiments.primus_run import ALIGNED, PrimusRun, TestSet
 from eailkit.fewshot.protocol import Scores
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
-from eailkit.results.names import FIGURES, HANDCRAFTED, SCRATCH, UNTRAINED, Head, point_key
+from eailkit.results.names import FIGURES, HANDCRAFTED, SCRATCH, UNTRAINED, Head, point_key, row_id
 
 MAIN = ("PRIMUS", "PRIMUS, as released", "SimCLR", "IMU2CLIP", "MultitaskSSL")  # scored at every number of windows
 FIG4 = (*MAIN, "IMU2CLIP (video)", "IMU2CLIP (text)")
@@ -177,7 +177,7 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
                 spread[key] = round((point[f"{metric}_high"] - point[f"{metric}_low"]) / 2, 3)
         rows.append(
             LedgerRow(
-                id=f"{test} | {method} | {head}", question=QUESTIONS[figure], command=about["command"],
+                id=row_id(test, method, head), question=QUESTIONS[figure], command=about["command"],
                 config={
                     "test": test, "method": method, "head": head, "profile": run.profile,
                     "classes": len(scores.classes), "participants": len(scores.participants),

@@ -17,6 +17,7 @@ from eailkit.experiments.eail_run import FULL, Run
 from eailkit.metrics import METRICS
 from eailkit.profiles import get_profile
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.names import row_id
 
 CRITERIA = (  # (other line, metric, how many times better)
     ("free space", "SR@0.4m", 2.0),
@@ -78,7 +79,7 @@ def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
             takes = int((tables[0].scores.method == method).sum() / len(tables[0].splits))
             config = {"interval of the first seed": interval, "spread": "standard deviation over seeds", "takes": takes}
             rows.append(LedgerRow(
-                id=f"{split} | {method}", question=f"How well does '{method}' do on {split}?", config=config,
+                id=row_id(split, method), question=f"How well does '{method}' do on {split}?", config=config,
                 mean=mean, spread=spread, **common,
             ))  # fmt: skip
     return rows
@@ -91,7 +92,7 @@ def _criterion_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
             found = [criterion(t, FULL, other, split, metric, factor) for t in tables]
             ratios = [f["ratio"] for f in found]
             rows.append(LedgerRow(
-                id=f"{split} | {metric} against {other}",
+                id=row_id(split, f"{metric} against {other}"),
                 question=f"Is {metric} on {split} more than {factor:g} times that of '{other}'?",
                 config={
                     "required ratio": factor, "margin of the first seed (points, interval)": found[0]["margin"],

@@ -25,7 +25,7 @@ from eailkit.metrics import Interval
 FEWSHOT_METRICS = ("accuracy", "macro_f1")
 DRAWS = 2000
 ON_PAR = 2.0  # points, fixed beforehand
-Key = tuple[str, str, int, int]  # method, head, shots per class, seed
+Key = tuple[str, str, int, int]  # method, head (what reads or trains it, see `results.names`), shots, seed
 
 
 def accuracy(confusion: Float[np.ndarray, "*batch C C"]) -> Float[np.ndarray, "*batch"]:

@@ -46,7 +46,7 @@ def heat_trace(
     values: Float[np.ndarray, " cells"], grid: MapGrid, *, title: str = "probability", low: float | None = None,
     high: float | None = None, bar: bool = True, bar_x: float | None = None,
 ) -> go.Heatmap:  # fmt: skip
-    """One value a cell as colour over the floor; NaN and -inf stay blank."""
+    """One value per cell as colour over the floor; NaN and -inf stay blank."""
     z = np.array(values, np.float32).reshape(grid.n, grid.n)
     z[~np.isfinite(z)] = np.nan
     x, y = grid.cell_centres[: grid.n, 0], grid.cell_centres[:: grid.n, 1]

@@ -54,6 +54,17 @@ class Point(NamedTuple):
     half: float
 
 
+def row_id(*parts: str) -> str:
+    """What the ledger calls a row that is named by more than one thing: "test-seen | chance"."""
+    return " | ".join(parts)
+
+
+def id_parts(row_id: str) -> tuple[str, str]:
+    """The first part of a row's name, and the rest: the inverse of `row_id` for two."""
+    first, _, rest = row_id.partition(" | ")
+    return first, rest
+
+
 def point_key(metric: str, shots: int) -> str:
     """What the ledger calls a metric at a number of shots per class."""
     return f"{metric}@{shots}, %"

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from eailkit.errors import ConfigError
 from eailkit.fewshot.scores import FEWSHOT_METRICS, Scores
 from eailkit.results import ledger
-from eailkit.results.names import FIGURES, ONLY_VARIANT, UNTRAINED, Head, gain_key, point_key, points
+from eailkit.results.names import FIGURES, ONLY_VARIANT, UNTRAINED, Head, gain_key, id_parts, point_key, points
 
 COLUMNS = ("test", "method", "head", "shots", "metric", "mean", "low", "high")
 HEADS = (Head.RANDOM, Head.TEXT, Head.ENCODER)  # that can be chosen between
@@ -193,7 +193,7 @@ def joined_recorded(profile: str = "quick", *, results_dir: Path | str = ledger.
     """
     table: dict[tuple[str, str], dict[str, str]] = {}
     for row in ledger.read(f"joined_{profile}", results_dir=results_dir):
-        split, _, line = row["id"].partition(" | ")
+        split, line = id_parts(row["id"])
         gains = row["config"].get("against", {}).get("from scratch", {})
         for metric, shown in row["config"]["interval of the first seed"].items():
             points = gains.get(metric, {}).get("points", "")

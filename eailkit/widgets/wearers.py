@@ -259,9 +259,3 @@ def _line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], name: str, col
     x, y = thin(np.asarray(x), np.asarray(y), 1200)
     line = {"color": colour, "width": width}
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=line)
-
-
-__all__ = [
-    "ActionState", "TouchState", "WalkState", "action_panel", "felt", "measured_step_rate_hz", "step_rate_hz",
-    "touch_panel", "touch_plan", "touched", "walk_imu", "walk_panel", "walk_view",
-]  # fmt: skip
