@@ -28,7 +28,7 @@ from eailkit.recording import ImuStream
 
 WEIGHTS = {"primus-quick": DATA_SAMPLES / "primus_quick" / "model.safetensors"}  # what ships, by name
 RELEASED = (".pt", ".pth", ".ckpt")  # how the public checkpoint of PRIMUS ends
-PLACES = ("encoder", "multimodal", "ssl")  # where features are taken
+LAYERS = ("encoder", "multimodal", "ssl")  # where features are taken
 Span = tuple[float, float] | tuple[str, float, float]
 
 
@@ -130,8 +130,8 @@ def embed_files(
 
 
 def _check_options(stride_s: float, at: str) -> None:
-    if at not in PLACES:
-        raise ConfigError(f"embed: found at='{at}'; expected one of {', '.join(PLACES)}; choose one of these.")
+    if at not in LAYERS:
+        raise ConfigError(f"embed: found at='{at}'; expected one of {', '.join(LAYERS)}; choose one of these.")
     if not stride_s >= 1 / RATE_HZ or not np.isfinite(stride_s):
         raise ConfigError(f"embed: found a stride of {stride_s:g} s; expected {1 / RATE_HZ:g} s (a sample) or more.")
 

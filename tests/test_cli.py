@@ -129,7 +129,7 @@ def test_ctrl_c_says_what_stays(monkeypatch, capsys, tmp_path, command):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eailkit.embed.embed_files", stop)
-    monkeypatch.setattr("eailkit.experiments.primus_curves.reproduce", stop)
+    monkeypatch.setattr("eailkit.experiments.primus_curves.record_figure", stop)
     monkeypatch.setattr("eailkit.scenarios.dataset.synthesize_scenarios", stop)
     out = str(tmp_path / "run")
     arguments = {

@@ -11,7 +11,7 @@ import torch
 
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.errors import DatasetError
-from eailkit.experiments.placement import TURNED, carry_over, placement
+from eailkit.experiments.placement import TURNED, carry_over, record_placement
 from eailkit.experiments.places import PLACES, Place, windows_at
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.fewshot.protocol import Scores, Task, evaluate
@@ -114,7 +114,7 @@ def test_takes_that_nobody_can_simulate_again_are_refused(run, windows, tmp_path
 def test_the_table_of_the_ledger(run, tmp_path, monkeypatch):
     places = {"left again": PLACES[TRAINED], "forehead": PLACES["forehead"]}
     options = {"places": places, "encoders": ("paper",), "results_dir": tmp_path, "commit": "test"}
-    table = placement(run, **options)
+    table = record_placement(run, **options)
     assert table == Path(tmp_path) / "primus_placement_smoke.json"
     rows = read("primus_placement_smoke", results_dir=tmp_path)
     methods = {"PRIMUS", TURNED, "random weights", HANDCRAFTED}
@@ -126,5 +126,5 @@ def test_the_table_of_the_ledger(run, tmp_path, monkeypatch):
             assert abs(row["mean"]["against left temple, points of macro_f1"]) < 1.0
     monkeypatch.setattr("eailkit.experiments.placement.windows_at", None)
     monkeypatch.setattr("eailkit.experiments.primus_run.pretrain", None)
-    placement(run, **options)  # nothing is simulated or trained again
+    record_placement(run, **options)  # nothing is simulated or trained again
     assert [r["mean"] for r in read("primus_placement_smoke", results_dir=tmp_path)] == [r["mean"] for r in rows]

@@ -12,7 +12,7 @@ import torch
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.experiments import primus_run
 from eailkit.experiments.primus_claims import claims_table, record_claims
-from eailkit.experiments.primus_curves import FIG4, Figures, Line, lines, reproduce
+from eailkit.experiments.primus_curves import FIG4, Figures, Line, lines, record_figure
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.results.ledger import read
 from eailkit.results.names import FIGURES
@@ -23,7 +23,7 @@ from eailkit.scenarios import HELD_OUT, PRETRAINING
 def made(smoke_run: PrimusRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[PrimusRun, Path, Path]:
     """The smallest run with Figure 4 of the paper's encoder, its table and the ledger's folder."""
     results = tmp_path_factory.mktemp("ledger")
-    table = reproduce("primus-fig4", smoke_run, encoders=("paper",), results_dir=results, commit="test")
+    table = record_figure("primus-fig4", smoke_run, encoders=("paper",), results_dir=results, commit="test")
     return smoke_run, table, results
 
 
@@ -64,7 +64,7 @@ def test_a_second_call_trains_and_makes_nothing(made, monkeypatch):
         monkeypatch.setattr(module, name, no)
     again = PrimusRun(run.dir, "smoke", progress=False, workers=1)
     again.triplets = run.triplets
-    reproduce("primus-fig4", again, encoders=("paper",), results_dir=results, commit="test")
+    record_figure("primus-fig4", again, encoders=("paper",), results_dir=results, commit="test")
     kept = ("id", "mean", "spread", "config", "data_hash")
     strip = lambda text: [{k: r[k] for k in kept} for r in json.loads(text)]  # noqa: E731
     assert strip(table.read_text()) == strip(before)
@@ -72,7 +72,7 @@ def test_a_second_call_trains_and_makes_nothing(made, monkeypatch):
 
 def test_lines_without_pretraining_and_claims(made):
     run, _, results = made
-    table = reproduce("primus-lines", run, encoders=("paper",), results_dir=results, commit="test")
+    table = record_figure("primus-lines", run, encoders=("paper",), results_dir=results, commit="test")
     found = {(r["config"]["method"], r["config"]["head"]) for r in read(table.stem, results_dir=results)}
     assert {("handcrafted", "random"), ("handcrafted", "boosting"), ("random weights", "encoder")} <= found
     assert {("standard training", "few steps"), ("standard training", "proper")} <= found

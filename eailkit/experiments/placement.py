@@ -64,7 +64,7 @@ def carry_over(
         )  # fmt: skip
 
 
-def placement(
+def record_placement(
     run: PrimusRun,
     *,
     encoders: Sequence[str] = ("paper", "ours"),

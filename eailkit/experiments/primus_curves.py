@@ -134,7 +134,7 @@ class Figures:
                 self._save(name)
 
 
-def reproduce(
+def record_figure(
     figure: str,
     run: PrimusRun,
     *,

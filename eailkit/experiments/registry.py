@@ -113,9 +113,9 @@ def _tuning(request: Request) -> Path:
 
 
 def _figure(request: Request) -> Path:
-    from eailkit.experiments.primus_curves import reproduce
+    from eailkit.experiments.primus_curves import record_figure
 
-    return reproduce(request.name, _primus(request), encoders=_encoders(request), **request.options)
+    return record_figure(request.name, _primus(request), encoders=_encoders(request), **request.options)
 
 
 def _claims(request: Request) -> Path:
@@ -125,9 +125,9 @@ def _claims(request: Request) -> Path:
 
 
 def _placement(request: Request) -> Path:
-    from eailkit.experiments.placement import placement
+    from eailkit.experiments.placement import record_placement
 
-    return placement(_primus(request), encoders=_encoders(request), **request.options)
+    return record_placement(_primus(request), encoders=_encoders(request), **request.options)
 
 
 def _primus(request: Request):

@@ -26,7 +26,7 @@ from eailkit.fewshot.logistic import fit_logistic, one_thread
 C_DEFAULT = {"random": 0.1, "text": 0.1}
 CLIP = 8.0  # standard deviations; of a few windows a deviation can be tiny, and one feature would drown the others
 TEXT_SCALE = 10.0  # of cosines; 1 / temperature as PRIMUS's contrast starts with
-HEADS = ("random", "text")
+STARTS = ("random", "text")
 
 Predict = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m classes"]]
 
@@ -80,9 +80,9 @@ def fit_probe(
         DatasetError: NaN, lengths that differ, labels out of range, or windows of fewer than two classes.
     """
     x, y = check_training(features, labels, n_classes)
-    if head not in HEADS or protocol not in ("converged", "as_released"):
+    if head not in STARTS or protocol not in ("converged", "as_released"):
         raise ConfigError(
-            f"fit_probe: found head '{head}' and protocol '{protocol}'; expected a head of {', '.join(HEADS)} and "
+            f"fit_probe: found head '{head}' and protocol '{protocol}'; expected a head of {', '.join(STARTS)} and "
             "protocol 'converged' or 'as_released'."
         )
     if head == "text":

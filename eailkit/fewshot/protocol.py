@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.fewshot.probe import HEADS, fit_probe, gradient_boosting, zero_shot
+from eailkit.fewshot.probe import STARTS, fit_probe, gradient_boosting, zero_shot
 from eailkit.fewshot.scores import Scores
 from eailkit.fewshot.windows import ActivityWindows
 
@@ -263,10 +263,10 @@ def evaluate(
     """
     task = Task.over(windows, test, n_folds=n_folds)
     x = _features(task, features, test, test_features)
-    if classifier not in ("probe", "boosting") or not set(heads) <= set(HEADS):
+    if classifier not in ("probe", "boosting") or not set(heads) <= set(STARTS):
         raise ConfigError(
             f"evaluate: found classifier '{classifier}' and heads {list(heads)}; expected 'probe' or 'boosting', heads "
-            f"of {', '.join(HEADS)}."
+            f"of {', '.join(STARTS)}."
         )
     if classifier == "boosting":
         fit = lambda rows, tested, seed: gradient_boosting(  # noqa: E731
