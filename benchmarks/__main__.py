@@ -1,58 +1,45 @@
 """`python -m benchmarks [--profile quick|bench] [--seeds 0 1 2] [--out runs/bench]`: measure and record.
 
-Resumable: what a run finished is found again under --out. Every row names the command that makes it.
+Speed and realism are measured here; tables of EAIL and PRIMUS are `eailkit reproduce`'s and only called. Resumable:
+what a run finished is found again under --out. Every row names the command that makes it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
-from benchmarks import (
-    frames_page,
-    joined,
-    localization,
-    map_realism,
-    primus_speed,
-    primus_tuning,
-    real_walk,
-    realism,
-    scenarios,
-    speed,
-)
+from benchmarks import frames_page, map_realism, primus_speed, realism, scenarios, speed
+from eailkit.experiments.registry import Request, reproduce
 
-TABLES = ["localization", "real_walk", "speed", "primus_speed", "primus_tuning", "joined", "scenarios"]
-PICTURES = ["realism", "map_realism", "frames_page"]  # need a browser; asked for by name
-NEED_REAL_DATA = ("real_walk", "primus_tuning", "realism", "map_realism", "scenarios")
+REPRODUCED = {"localization": "", "real-walk": "aria_walk", "primus-tuning": "classyglass", "joined": ""}  # real folder
+MEASURED = {"speed": speed.record, "primus_speed": primus_speed.record, "scenarios": scenarios.record}
+PICTURES = {"realism": realism.record, "map_realism": map_realism.record, "frames_page": frames_page.record}
+NEED_REAL_DATA = ("real-walk", "primus-tuning", "realism", "map_realism", "scenarios")
 
 
 def main() -> None:
     """Run the chosen tables and write them into results/."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--profile", default="bench", choices=["smoke", "quick", "bench"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=None, help="default: the profile's")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: the profile's")
     parser.add_argument("--out", default="runs/bench", help="folder of datasets, caches and weights")
     parser.add_argument("--results", default="results", help="folder of the ledger")
-    parser.add_argument("--only", nargs="+", default=TABLES, choices=TABLES + PICTURES)
+    usual = [*REPRODUCED, *MEASURED]
+    parser.add_argument("--only", nargs="+", default=usual, choices=[*usual, *PICTURES], help="pictures need a browser")
     args = parser.parse_args()
-    seed, real = (args.seeds or [0])[0], bool(os.environ.get("EAILKIT_REAL_DATA"))
-    tables = {
-        "localization": lambda: localization.record(args.out, args.profile, args.seeds, args.results),
-        "real_walk": lambda: real_walk.record(args.out, args.profile, seed, args.results),
-        "speed": lambda: speed.record(args.results),
-        "primus_speed": lambda: primus_speed.record(args.results),
-        "primus_tuning": lambda: primus_tuning.record(args.out, args.profile, seed, args.results),
-        "joined": lambda: joined.record(args.out, args.profile, seed, args.results),
-        "realism": lambda: realism.record(args.results),
-        "scenarios": lambda: scenarios.record(args.results),
-        "map_realism": lambda: map_realism.record(args.results),
-        "frames_page": lambda: frames_page.record(args.results),
-    }
+    real = os.environ.get("EAILKIT_REAL_DATA")
     for name in args.only:
         if name in NEED_REAL_DATA and not real:
             print(f"{name}: skipped, EAILKIT_REAL_DATA names no folder of real recordings")
+        elif name in REPRODUCED:
+            folder = Path(real) / REPRODUCED[name] if REPRODUCED[name] else None
+            seeds = args.seeds if name == "localization" else args.seeds[:1]
+            options = {"out": args.out, "real": folder, "seeds": tuple(seeds), "results_dir": args.results}
+            print(f"wrote {reproduce(Request(name, args.profile, **options))}")
         else:
-            tables[name]()
+            (MEASURED | PICTURES)[name](args.results)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from eailkit.training import multiplies_bf16
 
 COMMAND = "python -m benchmarks --only primus_speed"
 WINDOW, WIDTH, ROWS, BATCH = 250, 512, 8192, 256  # 5 s at 50 Hz; the paper's queue; the largest batch of the release
-TRAINS_IN = "bf16-mixed" if multiplies_bf16("cpu") else "float32"  # as `primus.pretrain` does on this machine
+TRAINS_IN = "bf16-mixed" if multiplies_bf16("cpu") else "float32"  # as `primus.model.pretrain` does on this machine
 PRECISIONS = tuple(dict.fromkeys((TRAINS_IN, "float32")))  # and as the release does
 _TRAINING = {"batch": BATCH, "queue": ROWS, "width": WIDTH, "samples": WINDOW}
 _SPREAD = "half of the middle 95 % of repeats"

@@ -60,7 +60,7 @@ def ship_weights(run: Run, out: Path, commit: str) -> None:
     card = [
         "# Quick weights", "",
         "EAIL's two stages at the quick profile, trained on SynthKitchen by the course's own commands.", "",
-        f"- command: `python -m benchmarks --profile {run.profile.name} --seeds {run.seed} --only localization`",
+        f"- command: `eailkit reproduce localization --profile {run.profile.name} --seed {run.seed}`",
         f"- commit: {commit}", f"- data hash: {run.prepared.data_hash}", f"- seed: {run.seed}",
         f"- stage 1: {run.profile.stage1.steps} steps, {first.minutes:.1f} min on {first.device}",
         f"- stage 2: {run.profile.stage2.steps} steps, {second.minutes:.1f} min on {second.device}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.files import DATA_SAMPLES, write_text
-from eailkit.primus import model as primus
+from eailkit.primus.model import save
 from eailkit.results.ledger import device_name, git_commit
 from eailkit.scenarios import PRETRAINING
 
@@ -33,7 +33,7 @@ def main() -> None:
         "windows": len(run.triplets), "data_hash": run.triplets.data_hash, "towers": run.towers.name, "seed": run.seed,
         "commit": commit, "device": device_name(),
     }  # fmt: skip
-    primus.save(model, path, half=True, **about)
+    save(model, path, half=True, **about)
     parameters = sum(p.numel() for p in model.encoder.parameters())
     write_text(
         path.with_name("card.md"),

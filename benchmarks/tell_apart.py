@@ -1,4 +1,4 @@
-"""Can a small classifier tell simulated from real head motion? Participants it is tested on are never those it learned from.
+"""Can a small classifier tell simulated from real head motion? It is tested on people whom it didn't learn from.
 
 Windows of five seconds, handcrafted features that don't depend on how the sensor is mounted, gradient boosting and
 logistic regression; the area under the curve is 0.5 where nothing gives the simulator away.

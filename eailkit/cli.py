@@ -15,8 +15,8 @@ import click
 
 from eailkit import __version__
 from eailkit.errors import EailkitError
+from eailkit.experiments import registry
 
-FIGURES = ("primus-fig4", "primus-fig5", "primus-fig6", "primus-lines", "primus-claims", "primus-placement")
 _SCENARIOS_HELP = (
     "Everyday scenarios instead of kitchens: six to pretrain on, or eight that no pretraining sees (give these another "
     "seed, so that the people are others too)."
@@ -151,42 +151,27 @@ def embed(imu: Sequence[str], weights: str, stride: float, at: str, out: str) ->
 
 
 @commands.command()
-@click.argument("figure", type=click.Choice(FIGURES))
+@click.argument("name", type=click.Choice(list(registry.EXPERIMENTS)))
 @click.option("--profile", type=click.Choice(["quick", "bench", "paper"]), default="quick", help="Sizes and budget.")
-@click.option("--out", default=os.path.join("runs", "primus"), type=click.Path(file_okay=False), help=_OUT_HELP)
-@click.option("--kitchens", type=click.Path(), help="SynthKitchen or Ego-Exo4D root to pretrain on too.")
-@click.option("--real", type=click.Path(), help="Folder of ClassyGlass: the test on real people.")
+@click.option("--out", type=click.Path(file_okay=False), help=f"{_OUT_HELP} Default: runs/bench, PRIMUS's runs/primus.")
+@click.option("--kitchens", type=click.Path(), help="SynthKitchen or Ego-Exo4D root that PRIMUS pretrains on too.")
+@click.option("--real", type=click.Path(), help="Folder of real recordings: ClassyGlass, or the walk of real-walk.")
 @click.option("--encoder", multiple=True, type=click.Choice(["paper", "ours"]), help="Default: both; may be repeated.")
+@click.option("--seed", multiple=True, type=int, help="Default: the profile's; may be repeated.")
 @click.option("--results", default="results", type=click.Path(file_okay=False), help="Folder of the ledger.")
-def reproduce(
-    figure: str, profile: str, out: str, kitchens: str | None, real: str | None, encoder: Sequence[str], results: str
-) -> None:
-    """Pretrain, score and record a figure of PRIMUS; a second call goes on from what is there.
+def reproduce(name: str, encoder: Sequence[str], seed: Sequence[int], results: str, **options) -> None:
+    """Train, score and record a table of EAIL or PRIMUS; a second call goes on from what is there.
 
-    Figures 4 to 6 are PRIMUS's; primus-lines is what needs no pretraining; primus-claims judges what the others
-    scored; primus-placement moves the sensor to other places on the head.
+    primus-fig4 to 6 are PRIMUS's figures; primus-lines is what needs no pretraining; primus-claims judges what the
+    others scored; primus-placement moves the sensor to other places on the head; joined is EAIL with PRIMUS's encoder.
     """
-    from eailkit.experiments.primus_run import PrimusRun
-
-    told = "".join(f" --{k} {k.upper()}" for k, v in (("kitchens", kitchens), ("real", real)) if v)
-    told += "".join(f" --encoder {e}" for e in encoder)
-    options = {"results_dir": results, "command": f"eailkit reproduce {figure} --profile {profile}{told}"}
+    request = registry.Request(name, encoders=tuple(encoder), seeds=tuple(seed), results_dir=results, **options)
     try:
-        run = PrimusRun(out, profile, kitchens=kitchens, real=real)
-        if figure == "primus-claims":
-            from eailkit.experiments.primus_claims import record_claims
-
-            table = record_claims(run, **options)
-        elif figure == "primus-placement":
-            from eailkit.experiments.placement import placement
-
-            table = placement(run, encoders=encoder or ("paper", "ours"), **options)
-        else:
-            from eailkit.experiments.primus_curves import reproduce as reproduce_figure
-
-            table = reproduce_figure(figure, run, encoders=encoder or ("paper", "ours"), **options)
+        table = registry.reproduce(request)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what was trained and scored stays in {out}; the same command goes on") from None
+        raise KeyboardInterrupt(
+            f"what was trained and scored stays in {request.folder}; the same command goes on"
+        ) from None
     click.echo(f"wrote {table}")
 
 

@@ -1,6 +1,6 @@
 """A pretrained IMU encoder on anybody's recordings: a table of features, and a classifier from a few labelled seconds.
 
-Five seconds at 50 Hz become one row. Nothing here trains an encoder; `primus.pretrain` does. What PRIMUS calls a
+Five seconds at 50 Hz become one row. Nothing here trains an encoder; `primus.model.pretrain` does. What PRIMUS calls a
 linear classifier on frozen features (section 4) is `probe.fit_probe`, here with names and seconds instead of arrays.
 """
 
@@ -19,9 +19,10 @@ from eailkit.datasets import open_recording
 from eailkit.encoders._gru.inference import fast
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.fewshot.probe import Probe, fit_probe
-from eailkit.fewshot.windows import COVER, LENGTH_S, RATE_HZ, cut_windows
+from eailkit.fewshot.windows import COVER
 from eailkit.files import DATA_SAMPLES, check_writable, write_atomically
 from eailkit.preprocess.imu import resample
+from eailkit.preprocess.windows import LENGTH_S, RATE_HZ, cut_windows
 from eailkit.primus.model import Primus, load
 from eailkit.recording import ImuStream
 
@@ -31,7 +32,7 @@ Span = tuple[float, float] | tuple[str, float, float]
 
 
 def load_encoder(weights: str | Path = "primus-quick") -> Primus:
-    """The encoder of a shipped name or of a file that `primus.save` wrote, in eval mode.
+    """The encoder of a shipped name or of a file that `primus.model.save` wrote, in eval mode.
 
     Raises:
         CheckpointError: the file is missing, truncated or of something else.

@@ -21,7 +21,7 @@ from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.errors import CheckpointError, MapError, RecordingError
 from eailkit.files import DATA_SAMPLES, check_writable, write_atomically, write_json
 from eailkit.losses import Stage1Weights
-from eailkit.preprocess import imu as preprocess
+from eailkit.preprocess.imu import gravity_align, resample, second_windows
 from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
 from eailkit.recording import ImuStream, PointMap
 from eailkit.training import load_weights, save_weights
@@ -163,8 +163,8 @@ class Localizer:
 
 def imu_windows(imu: ImuStream, *, causal: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Raw IMU to one-second windows (n, 6, 400) in the gravity frame, and the middle of each, seconds."""
-    aligned = preprocess.gravity_align(imu.validate(), causal=causal)
-    windows, times = preprocess.second_windows(preprocess.resample(aligned, rate_hz=400.0))
+    aligned = gravity_align(imu.validate(), causal=causal)
+    windows, times = second_windows(resample(aligned, rate_hz=400.0))
     if not len(windows):
         raise RecordingError(f"{imu.source}: found no whole second; expected at least 1 s; give a longer recording.")
     return windows, times

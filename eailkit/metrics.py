@@ -1,8 +1,8 @@
 """What is measured, with formula, unit and tie rule (EAIL section 5.1): success rate, RS, top-k, ATE, intervals.
 
 `successes`, `relative_score` and `topk_hits` give one value per window; `macro` averages them within recordings first,
-which is the headline, and `bootstrap_interval` resamples rooms and participants. Reference lines and tables are built
-elsewhere.
+which is the headline, and `bootstrap_interval` resamples rooms and participants. Baselines and tables are built
+elsewhere, of these functions alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Array = Tensor | np.ndarray
+THRESHOLDS_M = (0.2, 0.4, 0.6)
+METRICS = (*(f"SR@{d}m" for d in THRESHOLDS_M), "RS", "top1", "top5")  # of every table of EAIL, percent
 
 
 def successes(
     predicted_xy: Float[Array, "windows 2"],
     true_xy: Float[Array, "windows 2"],
-    thresholds_m: Sequence[float] = (0.2, 0.4, 0.6),
+    thresholds_m: Sequence[float] = THRESHOLDS_M,
 ) -> Float[Tensor, "windows thresholds"]:
     """Whether each prediction lies closer to the truth than each threshold: 100 or 0, so that a mean is a percentage.
 
@@ -43,7 +45,7 @@ def successes(
 def success_rate(
     predicted_xy: Float[Array, "windows 2"],
     true_xy: Float[Array, "windows 2"],
-    thresholds_m: Sequence[float] = (0.2, 0.4, 0.6),
+    thresholds_m: Sequence[float] = THRESHOLDS_M,
 ) -> Float[Tensor, " thresholds"]:
     """Share of windows whose prediction lies closer to the truth than each threshold, in percent (EAIL section 5.1).
 
@@ -65,6 +67,43 @@ def success_rate(
         tensor([  0.,  50., 100.])
     """
     return successes(predicted_xy, true_xy, thresholds_m).mean(dim=0)
+
+
+def map_successes(
+    confidence: Float[Array, "windows cells"],
+    centres_xy: Float[Array, "cells 2"],
+    true_xy: Float[Array, "windows 2"],
+    thresholds_m: Sequence[float] = THRESHOLDS_M,
+) -> Float[Tensor, "windows thresholds"]:
+    """Success of the most likely cell of each map; of ties, the chance that one of them picked at random succeeds.
+
+    The paper doesn't say how ties count. The first of them would make a constant map as good as its corner; the
+    expected success makes it as good as guessing. Without ties these are the `successes` of the best cell's centre.
+
+    Args:
+        confidence: one value per cell, any monotone scale.
+        centres_xy: of the cells, metres in the map's frame.
+        true_xy: metres in the map's frame.
+        thresholds_m: metres.
+
+    Returns:
+        0 to 100, so that a mean is a percentage.
+
+    Raises:
+        ValueError: shapes disagree, or a value is NaN.
+    """
+    confidence, centres_xy, true_xy = (torch.as_tensor(v) for v in (confidence, centres_xy, true_xy))
+    if confidence.shape != (len(true_xy), len(centres_xy)):
+        raise ValueError(
+            f"map_successes: found maps {tuple(confidence.shape)} for {len(true_xy)} windows and {len(centres_xy)} "
+            "cells; expected (windows, cells)."
+        )
+    if torch.isnan(confidence).any():
+        raise ValueError("map_successes: found NaN values; expected numbers; -inf is allowed for masked cells.")
+    window, cell = torch.nonzero(confidence == confidence.max(dim=1, keepdim=True).values, as_tuple=True)
+    each = successes(centres_xy[cell], true_xy[window], thresholds_m).double()
+    summed = torch.zeros(len(true_xy), each.shape[1], dtype=torch.float64).index_add_(0, window, each)
+    return summed / torch.bincount(window, minlength=len(true_xy))[:, None]
 
 
 def relative_score(

@@ -1,12 +1,14 @@
 """The three sizes that everything runs at: quick (laptops, CI), bench (recorded results), paper (Ego-Exo4D).
 
+`PROFILES` are EAIL's, `PRIMUS_SIZES` PRIMUS's; smoke is for tests of the plumbing.
+
 A profile holds numbers and nothing else; each class that they configure is named beside them. Where a value is
 the paper's, `PAPER` has it; what the paper leaves open is written in the docstring of what it configures.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from eailkit.errors import ConfigError
 from eailkit.training import TrainConfig
@@ -66,7 +68,6 @@ class Profile:
     sequence_s: int = 10
     eval_stride_s: int = 1
     seeds: tuple[int, ...] = (0,)
-    notes: dict = field(default_factory=dict)
 
 
 QUICK = Profile(
@@ -137,3 +138,47 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise ConfigError(f"profile: found '{name}'; expected one of {', '.join(PROFILES)}; choose one of these.")
     return PROFILES[name]
+
+
+@dataclass(frozen=True)
+class PrimusSize:
+    """How large a PRIMUS experiment is: smoke (tests), quick (notebooks, CI), bench (recorded results), paper.
+
+    Attributes:
+        participants, minutes: of the scenarios; kitchen_takes: of the kitchens' training takes (0: all).
+        held_participants, held_minutes: of the scenarios that no pretraining sees.
+        batch, train: of pretraining; embed_dim: of the paper's encoder (512 in the paper).
+        shots, seeds: of the few-shot curves; ablation_shots: of methods that only Figs. 5 and 6 have;
+            scratch_*: of nets trained anew at every point, which cost more.
+    """
+
+    participants: int
+    minutes: float
+    kitchen_takes: int
+    held_participants: int
+    held_minutes: float
+    batch: int
+    train: TrainConfig
+    embed_dim: int
+    shots: tuple[int, ...]
+    seeds: int
+    scratch_shots: tuple[int, ...]
+    scratch_seeds: int
+    scratch_steps: int
+    ablation_shots: tuple[int, ...]
+
+
+_PRETRAIN = TrainConfig(steps=300, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
+PRIMUS_SIZES = {
+    "smoke": PrimusSize(
+        4, 0.6, 2, 5, 0.6, 32, replace(_PRETRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3, (1, 2)
+    ),
+    "quick": PrimusSize(6, 1.0, 8, 5, 0.7, 64, replace(_PRETRAIN, steps=120), 128, (1, 5, 20), 2, (5,), 1, 60, (5,)),
+    "bench": PrimusSize(
+        12, 3.0, 0, 10, 2.0, 64, _PRETRAIN, 512, (1, 2, 5, 10, 20, 50, 100, 200, 500), 5, (1, 5, 20, 100), 1, 150,
+        (1, 5, 20, 100),
+    ),
+}  # fmt: skip
+PRIMUS_SIZES["paper"] = replace(  # 15 epochs, batch 64; 50 shots per class upwards count most there
+    PRIMUS_SIZES["bench"], batch=64, train=replace(_PRETRAIN, steps=40_000, learning_rate=2e-4), participants=60
+)

@@ -12,10 +12,13 @@ from fake_dataset import one_sentence, write_dataset
 from test_realworld import csv_of, rows_of, write_zips
 
 from eailkit.datasets import ClassyGlass
-from eailkit.datasets import merge as two_clocks
+from eailkit.datasets.classyglass import ACTIVITIES as CLASSYGLASS
+from eailkit.datasets.merge import Samples, merge
+from eailkit.datasets.realworld import ACTIVITIES as REALWORLD
 from eailkit.errors import ConfigError, DatasetError, RecordingError
-from eailkit.fewshot import windows as activity_windows
-from eailkit.fewshot.windows import ActivityWindows, covering_activity, cut_windows, from_egoexo4d, from_recordings
+from eailkit.fewshot import windows as fewshot_windows
+from eailkit.fewshot.windows import ActivityWindows, covering_activity, from_egoexo4d, from_recordings
+from eailkit.preprocess.windows import cut_windows
 from eailkit.recording import ActionSegment, ImuStream, Recording
 
 
@@ -70,10 +73,10 @@ def test_a_stride_of_nothing_is_refused():
 
 def test_a_slow_gyroscope_beside_a_fast_accelerometer_is_refused_not_stretched():
     fast, slow = stream(20.0, rate_hz=100.0), stream(20.0, rate_hz=25.0)
-    acc = two_clocks.Samples(fast.t_s, fast.acc_mps2, "acc.csv", "accelerometer")
-    gyro = two_clocks.Samples(slow.t_s, slow.gyro_radps, "gyro.csv", "gyroscope")
+    acc = Samples(fast.t_s, fast.acc_mps2, "acc.csv", "accelerometer")
+    gyro = Samples(slow.t_s, slow.gyro_radps, "gyro.csv", "gyroscope")
     with pytest.raises(RecordingError) as error:
-        two_clocks.merge(acc, gyro, label="x", max_gap_s=0.05, min_rate_hz=45.0)
+        merge(acc, gyro, label="x", max_gap_s=0.05, min_rate_hz=45.0)
     one_sentence(error, "gyro.csv", "25 Hz")
 
 
@@ -149,16 +152,16 @@ def test_realworlds_head_position(tmp_path):
     for person in ("proband1", "proband2"):
         write_zips(tmp_path, {"acc_walking_head.csv": acc}, {"gyr_walking_head.csv": gyr}, person=person)
     write_zips(tmp_path, {"acc_lying_waist.csv": acc}, {"gyr_lying_waist.csv": gyr}, activity="lying")
-    windows = activity_windows.realworld(tmp_path)
+    windows = fewshot_windows.realworld(tmp_path)
     assert len(windows) == 6 and set(windows.participant) == {"proband1", "proband2"}
     assert {windows.classes[k] for k in windows.label} == {"walking"} and list(windows.refused) == ["proband1/lying"]
 
 
 def test_every_activity_has_its_sentence():
-    assert tuple(activity_windows.CLASSYGLASS_PROMPTS) == activity_windows.classyglass_reader.ACTIVITIES
-    assert tuple(activity_windows.REALWORLD_PROMPTS) == activity_windows.realworld_reader.ACTIVITIES
-    assert activity_windows.sentence("wash dishes") == "C washes dishes."
-    assert activity_windows.task_sentence("Making a salad") == "C is making a salad."
+    assert tuple(fewshot_windows.CLASSYGLASS_PROMPTS) == CLASSYGLASS
+    assert tuple(fewshot_windows.REALWORLD_PROMPTS) == REALWORLD
+    assert fewshot_windows.sentence("wash dishes") == "C washes dishes."
+    assert fewshot_windows.task_sentence("Making a salad") == "C is making a salad."
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,7 @@ def glasses() -> Path:
 
 def test_the_test_set_of_the_few_shot_curves(glasses):
     begun = time.perf_counter()
-    windows = activity_windows.classyglass(glasses, "1B")
+    windows = fewshot_windows.classyglass(glasses, "1B")
     assert time.perf_counter() - begun < 60
     assert len(windows.classes) == 11 and len(set(windows.participant)) == 15 and len(windows) == 4315
     assert windows.counts().tolist() == [417, 392, 423, 413, 422, 387, 386, 411, 418, 280, 366]
@@ -187,7 +190,7 @@ def test_tuning_wearers_arent_test_wearers_and_handcrafted_features_tell_activit
     from eailkit.fewshot.protocol import evaluate
     from eailkit.fewshot.scores import Scores
 
-    windows = activity_windows.classyglass(glasses, "1A")
+    windows = fewshot_windows.classyglass(glasses, "1A")
     held = {e.participant for e in ClassyGlass(glasses).entries if e.dataset == "1B"}
     assert len(windows) == 2907 and len(set(windows.participant)) == 12 and not held & set(windows.participant)
     features = handcrafted_features(windows.imu)

@@ -8,7 +8,7 @@ import torch
 
 from eailkit.baselines.supervised import EPOCHS, train_classifier
 from eailkit.errors import DatasetError
-from eailkit.primus.model import PrimusConfig
+from eailkit.primus.config import PrimusConfig
 
 ENCODERS = {
     "stacked_rnn": {"embed_dim": 64},

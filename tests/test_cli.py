@@ -15,9 +15,11 @@ import torch
 from eailkit import __version__, cli
 from eailkit.course.doctor import PACKAGES, Check, describe, examine, find_browser
 from eailkit.datasets import EgoExo4D
-from eailkit.experiments import primus_curves as primus_figures
+from eailkit.experiments import registry
 from eailkit.files import DATA_SAMPLES
-from eailkit.primus import model as primus
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import Primus, save
+from eailkit.results.names import FIGURES
 from eailkit.scenarios import HELD_OUT
 
 COMMANDS = ("doctor", "course", "synth", "localize", "embed", "reproduce")
@@ -86,8 +88,8 @@ def refused(capsys, arguments: list[str]) -> str:
 
 def test_embed_writes_parquet_and_names_what_is_wrong(tmp_path: Path, capsys):
     torch.manual_seed(0)
-    config = primus.PrimusConfig(encoder_options={"embed_dim": 32}, queue=8)
-    weights = primus.save(primus.Primus(config, feature_dim=16), tmp_path / "w.safetensors")
+    config = PrimusConfig(encoder_options={"embed_dim": 32}, queue=8)
+    weights = save(Primus(config, feature_dim=16), tmp_path / "w.safetensors")
     imu, out = next((DATA_SAMPLES / "kitchens" / "takes").glob("*/imu-left.parquet")), tmp_path / "f" / "out.parquet"
     done = eailkit("embed", "--imu", str(imu), "--weights", str(weights), "--stride", "2", "--out", str(out))
     assert done.returncode == 0 and str(out) in done.stdout, done.stderr
@@ -102,7 +104,7 @@ def test_embed_writes_parquet_and_names_what_is_wrong(tmp_path: Path, capsys):
 
 
 def test_reproduce_knows_every_figure_and_refuses_before_work(tmp_path: Path, capsys):
-    assert set(cli.FIGURES) == {*primus_figures.FIGURES, "primus-claims", "primus-placement"}
+    assert set(registry.EXPERIMENTS) >= {*FIGURES, "primus-claims", "primus-placement", "localization", "joined"}
     done = eailkit("reproduce", "primus-fig9")
     assert done.returncode == 2 and "primus-fig4" in done.stderr and "Traceback" not in done.stderr
     out = tmp_path / "run"

@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from eailkit.baselines import priors
-from eailkit.eail.evaluation import METRICS, Table, criterion, error_over_time, position_error_m, score_take
+from eailkit.baselines import priors, ronin
+from eailkit.eail.evaluation import Table, criterion, error_over_time, position_error_m, score_take
 from eailkit.eail.sequences import Prediction
+from eailkit.metrics import METRICS, macro, map_successes, successes
 from eailkit.preprocess.mapgrid import MapGrid
 
 
@@ -61,6 +63,44 @@ def test_the_right_cell_scores_everything_and_the_next_but_one_fails_at_02():
     assert np.isnan(wrong["top1"])
 
 
+def test_success_of_tables_is_the_public_metric_and_what_it_was_before():
+    rng = np.random.default_rng(3)
+    take = _take(rng.integers(0, 400, 60).tolist())
+    data = _data([take])
+    centres, truth = data.rooms["k1"].grid.cell_centres, np.asarray(take.position, float)
+    distance = np.linalg.norm(centres[None] - truth[:, None], axis=2)
+    tied = rng.integers(0, 5, (60, 400)).astype(np.float32)  # a fifth of the cells share the highest value
+    for confidence in (rng.random((60, 400)).astype(np.float32), tied):
+        best = confidence == confidence.max(1, keepdims=True)
+        before = [100 * (((distance < d) & best).sum(1) / best.sum(1)).mean() for d in (0.2, 0.4, 0.6)]
+        found = score_take(data, take, Prediction(confidence))
+        np.testing.assert_allclose([found[m] for m in METRICS[:3]], before, rtol=1e-12)
+    positions = truth + rng.normal(0, 0.3, truth.shape)
+    positions[5] = np.nan  # a second without an answer
+    before = [100 * np.mean(np.linalg.norm(positions - truth, axis=1) < d) for d in (0.2, 0.4, 0.6)]
+    found = score_take(data, take, Prediction(position_m=positions))
+    np.testing.assert_allclose([found[m] for m in METRICS[:3]], before, rtol=1e-12)
+    untied = rng.random((60, 400))
+    picked = torch.from_numpy(centres[untied.argmax(1)])
+    assert torch.equal(map_successes(untied, centres, truth), successes(picked, torch.from_numpy(truth)).double())
+
+
+def test_means_of_a_table_are_macro_means_of_public_successes():
+    takes = [_take([100, 101, 102]), _take([210] * 9)]
+    takes[1].name = "other"
+    data = _data(takes)
+    maps = {t.name: np.random.default_rng(k).random((len(t), 400)) for k, t in enumerate(takes)}
+    table = Table(data, ("test",))
+    for take in takes:
+        take.split = "test"
+    table.add("m", lambda t: Prediction(maps[t.name]))
+    centres = data.rooms["k1"].grid.cell_centres
+    each = torch.cat([map_successes(maps[t.name], centres, np.asarray(t.position, float)) for t in takes])
+    names = [t.name for t in takes for _ in range(len(t))]
+    found = table.means().iloc[0][list(METRICS[:3])].tolist()
+    assert found == pytest.approx([macro(each[:, k], names) for k in range(3)])
+
+
 def test_a_uniform_map_scores_what_guessing_scores_and_rs_50():
     take = _take([210])
     data = _data([take])
@@ -110,9 +150,9 @@ def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading
     windows = np.zeros((n, 6, 400), np.float32)
     windows[:, :2, 0] = velocity
     take = SimpleNamespace(windows=windows, position=path, heading=np.full(n, heading))
-    found = priors.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
+    found = ronin.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
     assert np.abs(found - path).max() < 1e-5
-    assert np.nanmax(np.abs(priors.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
+    assert np.nanmax(np.abs(ronin.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
 
 
 def test_tables_average_takes_alike_and_pair_them():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from eailkit.encoders._gru import loops as gru_loop
+from eailkit.encoders._gru import loops
 from eailkit.encoders._gru.inference import BLOCK, FEW, fast
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig
 from eailkit.errors import ConfigError
@@ -120,6 +120,6 @@ def test_wrong_input_modules_and_heads_are_refused_in_one_sentence():
 
 def test_the_compiled_tangent_is_exact_to_the_last_bits_everywhere():
     x = np.concatenate([np.linspace(-20, 20, 20_001), [-1e30, 1e30, np.inf, -np.inf]]).astype(np.float32)
-    found = np.array([gru_loop.tanh(v) for v in x])
+    found = np.array([loops.tanh(v) for v in x])
     assert np.abs(found - np.tanh(x.astype(float))).max() < 2e-7
-    assert np.isnan(gru_loop.tanh(np.float32(np.nan)))
+    assert np.isnan(loops.tanh(np.float32(np.nan)))

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from eailkit.errors import CheckpointError, ConfigError, DatasetError
 from eailkit.fewshot.protocol import Task, draw, embed, evaluate, folds, run
-from eailkit.fewshot.scores import Scores, accuracy, macro_f1, verdict
+from eailkit.fewshot.scores import Scores, accuracy, claim_holds, macro_f1
 from eailkit.fewshot.windows import ActivityWindows
 from eailkit.metrics import Interval
 
@@ -179,7 +179,7 @@ def test_an_interval_is_over_people():
     scores.add("worse", "", 1, 0, windows.label, worse, participant)
     difference = scores.difference(("better", ""), ("worse", ""), 1, "accuracy")
     assert difference.mean == pytest.approx(5) and difference.high - difference.low < 1e-9
-    assert verdict(difference) == "holds"
+    assert claim_holds(difference) == "holds"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_an_interval_is_over_people():
 )
 def test_verdicts(low, high, better, on_par):
     found = Interval((low + high) / 2, float(low), float(high))
-    assert (verdict(found), verdict(found, "on par")) == (better, on_par)
+    assert (claim_holds(found), claim_holds(found, "on par")) == (better, on_par)
 
 
 def test_train_and_test_sets_of_other_people():
@@ -258,7 +258,7 @@ def test_bad_input_is_said(tmp_path):
         (lambda: scores.add("m", "", 1, 0, [0], [0], ["somebody"]), DatasetError, "somebody"),
         (lambda: scores.add("m", "", 1, 0, [0], [7], ["p0"]), DatasetError, "outside 0 to 2"),
         (lambda: Scores.load(tmp_path / "none.npz"), CheckpointError, "none.npz"),
-        (lambda: verdict(Interval(0.0, 0.0, 0.0), "best"), ConfigError, "best"),
+        (lambda: claim_holds(Interval(0.0, 0.0, 0.0), "best"), ConfigError, "best"),
     ):
         with pytest.raises(error) as found:
             act()

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.joined import with_differences
-from benchmarks.localization import method_rows
-from eailkit.eail.evaluation import METRICS, Table
+from eailkit.eail.evaluation import Table
 from eailkit.errors import ConfigError
-from eailkit.experiments import eail_with_primus as joined
 from eailkit.experiments.eail_run import FULL
-from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.experiments.eail_with_primus import USES, PrimusImu, around, joined_stage1, line_name, with_differences
+from eailkit.experiments.tables import method_rows
+from eailkit.metrics import METRICS
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import Primus
 from eailkit.results.ledger import append_rows
 from eailkit.results.recorded import joined_recorded
 
@@ -22,7 +23,7 @@ def test_context_is_the_five_seconds_around_each_second():
     t = np.arange(400 * 12) / 400.0
     signal = np.stack([np.sin(2 * np.pi * (0.3 + 0.2 * k) * t) for k in range(6)]).astype(np.float32)
     windows = signal.reshape(6, 12, 400).transpose(1, 0, 2)
-    found = joined.around(windows)
+    found = around(windows)
     assert found.shape == (12, 6, 250)
     at = 4.0 - 2.0 + np.arange(250) / 50.0  # second 4 spans 4..5 s; its context 2..7 s
     naive = np.stack([np.sin(2 * np.pi * (0.3 + 0.2 * k) * at) for k in range(6)])
@@ -32,13 +33,13 @@ def test_context_is_the_five_seconds_around_each_second():
 def test_context_does_not_alias():
     t = np.arange(400 * 10) / 400.0
     high = np.sin(2 * np.pi * 60.0 * t).astype(np.float32)  # above the new Nyquist frequency of 25 Hz
-    found = joined.around(np.broadcast_to(high, (6, 4000)).reshape(6, 10, 400).transpose(1, 0, 2))
+    found = around(np.broadcast_to(high, (6, 4000)).reshape(6, 10, 400).transpose(1, 0, 2))
     assert np.abs(found[3:7]).max() < 0.02
 
 
 @pytest.mark.parametrize("seconds", [1, 3])
 def test_short_takes_get_whole_windows(seconds: int):
-    assert joined.around(np.ones((seconds, 6, 400), np.float32)).shape == (seconds, 6, 250)
+    assert around(np.ones((seconds, 6, 400), np.float32)).shape == (seconds, 6, 250)
 
 
 @pytest.mark.parametrize("encoder", ["stacked_rnn", "motion_gru"])
@@ -48,7 +49,7 @@ def test_frozen_encoder_does_not_move(encoder: str):
     primus = Primus(PrimusConfig(encoder=encoder, encoder_options=options, terms=("ss",)), feature_dim=128)
     windows = torch.randn(16, 6, 250) + torch.tensor([0.0, 0.0, 9.8, 0.0, 0.0, 0.0])[:, None]
     for frozen in (True, False):
-        imu = joined.PrimusImu(primus, 128, frozen=frozen).train()
+        imu = PrimusImu(primus, 128, frozen=frozen).train()
         before = {k: v.clone() for k, v in imu.encoder.state_dict().items()}
         optimizer = torch.optim.SGD([p for p in imu.parameters() if p.requires_grad], lr=1.0)
         imu(windows).square().mean().backward()
@@ -60,13 +61,13 @@ def test_frozen_encoder_does_not_move(encoder: str):
 
 def test_unknown_use_is_named():
     with pytest.raises(ConfigError, match="found use 'half'"):
-        joined.joined_stage1(None, None, None, "half")
+        joined_stage1(None, None, None, "half")
 
 
 def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path):
     rng = np.random.default_rng(0)
     takes = [(f"t{k}", f"room{k % 3}", f"p{k % 4}") for k in range(12)]
-    lines = {FULL: 0.0} | {joined.line_name("PRIMUS", use): gain for use, gain in zip(joined.USES, (1.0, 1.5, 6.0))}
+    lines = {FULL: 0.0} | {line_name("PRIMUS", use): gain for use, gain in zip(USES, (1.0, 1.5, 6.0))}
     base = {(split, take): rng.uniform(20, 60) for split in ("test-seen", "test-unseen") for take, *_ in takes}
     table = Table(prepared=None)
     table.scores = pd.DataFrame(

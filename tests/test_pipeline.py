@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from eailkit.datasets import EgoExo4D, open_map, open_recording
-from eailkit.eail.evaluation import METRICS
 from eailkit.eail.sequences import SequenceBatches
 from eailkit.eail.stage1 import Features
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
 from eailkit.errors import CheckpointError, MapError, RecordingError
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.localize import QUICK_WEIGHTS, Localizer, localize_files
+from eailkit.metrics import METRICS
 from eailkit.training import TrainConfig, fit
 
 REAL = os.environ.get("EAILKIT_REAL_DATA")

@@ -11,12 +11,15 @@ import torch
 
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.errors import DatasetError
-from eailkit.experiments.placement import PLACES, TRAINED, TURNED, Place, carry_over, placement, windows_at
-from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun
+from eailkit.experiments.placement import TURNED, carry_over, placement
+from eailkit.experiments.places import PLACES, Place, windows_at
+from eailkit.experiments.primus_run import PrimusRun
 from eailkit.fewshot.protocol import Scores, Task, evaluate
 from eailkit.fewshot.windows import ActivityWindows
-from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import Primus
 from eailkit.results.ledger import read
+from eailkit.results.names import HANDCRAFTED, TRAINED
 from eailkit.synthkitchen.sensor import ARIA_LEFT
 
 

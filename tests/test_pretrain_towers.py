@@ -8,24 +8,22 @@ import pytest
 import torch
 
 from eailkit.errors import CheckpointError, DatasetError
-from eailkit.experiments.towers import pretrain as pretrain_towers
-from eailkit.experiments.towers import scenes as tower_scenes
 from eailkit.experiments.towers.frames import Batches, Frames, random_views, read_pretraining
-from eailkit.experiments.towers.pretrain import PretrainConfig, PretrainFrames, make_data, make_val, pretrain
+from eailkit.experiments.towers.pretrain import PretrainConfig, PretrainFrames, _train, make_data, make_val, pretrain
 from eailkit.experiments.towers.scenes import (
-    PROMPTS,
+    SCENARIO_PROMPTS,
     SCENARIOS,
     ScenesConfig,
     make_scenarios,
     score_scenarios,
     with_kitchens,
 )
-from eailkit.experiments.towers.scores import mean_recall, retrieval, score_val, third_person, zero_shot
+from eailkit.experiments.towers.scores import mean_recall, retrieval, score_val, third_person, zero_shot_accuracy
 from eailkit.scenarios.words import PHRASES
 from eailkit.synthkitchen.actions import ACTION_NAMES
 from eailkit.training import fit
-from eailkit.vision_language import tiny as tiny_towers
-from eailkit.vision_language.load import VisionLanguage, tiny_file
+from eailkit.vision_language import tiny
+from eailkit.vision_language.towers import VisionLanguage, tiny_file
 
 TOY = PretrainConfig(
     rooms=4, participants=2, minutes=0.5, held_out_rooms=2, batch=8, views=4, choose_every=2, gallery=4
@@ -76,8 +74,8 @@ def test_each_kind_leaves_weights_record_and_card(data, val, tmp_path):
     frames = PretrainFrames.read(data, TOY, progress=False)
     rooms = [set(part.room) for part in (frames.train, frames.choose, frames.report)]
     assert [len(r) for r in rooms] == [2, 1, 1] and not (rooms[0] & rooms[1] or rooms[0] & rooms[2])
-    for kind, spec in tiny_towers.KINDS.items():
-        out = tiny_towers.weights_dir(kind, tmp_path)
+    for kind, spec in tiny.KINDS.items():
+        out = tiny.weights_dir(kind, tmp_path)
         record = pretrain(
             kind, data, out, TOY, frames=frames, val=val if kind == "clip" else None, command="the command",
             progress=False,
@@ -96,7 +94,7 @@ def test_each_kind_leaves_weights_record_and_card(data, val, tmp_path):
 
 def test_scenes_see_other_people_s_scenarios_too(data, tmp_path, monkeypatch):
     """Three people at two scenarios beside the kitchens: one trains, one chooses, one is reported."""
-    monkeypatch.setattr(tower_scenes, "SCENARIOS", ("running", "sit-ups"))
+    monkeypatch.setattr("eailkit.experiments.towers.scenes.SCENARIOS", ("running", "sit-ups"))
     scenes = ScenesConfig(participants=3, minutes=0.6, held_out_people=2)
     make_scenarios(tmp_path / "scenarios", scenes, workers=1, progress=False)
     kitchens = PretrainFrames.read(data, TOY, progress=False)
@@ -116,12 +114,14 @@ def test_scenes_see_other_people_s_scenarios_too(data, tmp_path, monkeypatch):
 
 def test_scenario_scores_of_towers_that_know_everything():
     """Towers that map every sentence of a scenario's prompts to its number, and different labels to different axes."""
-    assert set(PROMPTS) == set(SCENARIOS)
+    assert set(SCENARIO_PROMPTS) == set(SCENARIOS)
     told = {text.rstrip(".") for texts in PHRASES.values() for text in texts}
-    assert all(text.rstrip(".") in told for texts in PROMPTS.values() for text in texts), "words that were never seen"
-    number = {text: k for k, name in enumerate(SCENARIOS) for text in PROMPTS[name]}
+    assert all(text.rstrip(".") in told for texts in SCENARIO_PROMPTS.values() for text in texts), (
+        "words that were never seen"
+    )
+    number = {text: k for k, name in enumerate(SCENARIOS) for text in SCENARIO_PROMPTS[name]}
     level = lambda text: number.get(text, 15)  # noqa: E731
-    known = frames_of([PROMPTS[name][0] for name in SCENARIOS], range(14))
+    known = frames_of([SCENARIO_PROMPTS[name][0] for name in SCENARIOS], range(14))
     frames = with_kitchens(frames_of(["C cuts", "C stirs"], [3, 4]), known)
     assert frames.action.tolist() == [-1, -1, *range(14)]
     scores = score_scenarios(Knows(level), frames, gallery=2)
@@ -144,16 +144,16 @@ def test_a_killed_run_ends_with_the_same_weights(data, tmp_path, monkeypatch):
             return fit(model, batches, loss_of, config, stop_at=stop_at, **options)
 
         if folder == cut:
-            monkeypatch.setattr(pretrain_towers, "fit", killed)
+            monkeypatch.setattr("eailkit.experiments.towers.pretrain.fit", killed)
             with pytest.raises(KeyboardInterrupt):
-                pretrain_towers._train("clip", batches, frames.choose, folder, TOY, progress=False)
-        history, chosen = pretrain_towers._train("clip", batches, frames.choose, folder, TOY, progress=False)
+                _train("clip", batches, frames.choose, folder, TOY, progress=False)
+        history, chosen = _train("clip", batches, frames.choose, folder, TOY, progress=False)
         assert len(history.steps) == 5
     assert seen and len(seen[0].steps) == 3
     assert (whole / "choice.json").read_text() == (cut / "choice.json").read_text()
     assert (whole / "best.safetensors").read_bytes() == (cut / "best.safetensors").read_bytes()
     with pytest.raises(CheckpointError, match="another configuration"):
-        pretrain_towers._train("clip", Batches(frames.train, pairs=7, views=0), frames.choose, cut, TOY, progress=False)
+        _train("clip", Batches(frames.train, pairs=7, views=0), frames.choose, cut, TOY, progress=False)
 
 
 def test_takes_of_a_split_are_never_trained_on(val):
@@ -178,14 +178,14 @@ def test_zero_shot_equals_a_count():
     names = ACTION_NAMES[:4]
     right = lambda text: next(i for i, n in enumerate(names) if third_person(n) in text)  # noqa: E731
     frames = frames_of([""] * 5, [0, 1, 2, 3, -1])
-    assert zero_shot(Knows(right), frames, names) == {
+    assert zero_shot_accuracy(Knows(right), frames, names) == {
         "top-1": 100.0, "chance": 25.0, "commonest action": 25.0, "class mean": 100.0,
         "class mean of one answer": 25.0, "frames": 4,
     }  # fmt: skip
-    wrong = zero_shot(Knows(lambda t: {0: 0, 1: 1, 2: 2, 3: 9}[right(t)]), frames, names)
+    wrong = zero_shot_accuracy(Knows(lambda t: {0: 0, 1: 1, 2: 2, 3: 9}[right(t)]), frames, names)
     assert wrong["top-1"] == 75.0
     with pytest.raises(DatasetError, match="no frame within an annotated action"):
-        zero_shot(Knows(right), frames_of(["a"]), names)
+        zero_shot_accuracy(Knows(right), frames_of(["a"]), names)
 
 
 def test_retrieval_of_towers_that_know_everything_and_nothing():

@@ -8,9 +8,9 @@ import pytest
 from eailkit.experiments import primus_claims
 from eailkit.experiments.primus_claims import COMPARISONS, Comparison, compare
 from eailkit.experiments.primus_curves import FIG4, FIG5, Line
-from eailkit.experiments.primus_run import TEST_SETS
 from eailkit.fewshot.scores import Scores
 from eailkit.results.ledger import LedgerRow, append_rows
+from eailkit.results.names import HANDCRAFTED, SCRATCH, TEST_SETS, UNTRAINED
 
 WEARERS, CLASSES, WINDOWS = 12, 5, 60
 
@@ -70,7 +70,7 @@ def test_a_missing_curve_gives_no_verdict():
 
 
 def test_every_claim_of_the_paper_is_compared_on_lines_that_are_scored():
-    trained = {*FIG4, *FIG5, primus_claims.SCRATCH, primus_claims.UNTRAINED, primus_claims.HANDCRAFTED, ""}
+    trained = {*FIG4, *FIG5, SCRATCH, UNTRAINED, HANDCRAFTED, ""}
     assert {c.claim for c in COMPARISONS} == {*primus_claims.papers(), "goal"} == {*"abcdef", "goal"}
     for item in COMPARISONS:
         assert {item.a, item.b} <= trained and item.test in TEST_SETS

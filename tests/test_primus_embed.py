@@ -13,8 +13,9 @@ import torch
 from eailkit.datasets import open_recording
 from eailkit.embed import embed_file, embed_files, fit_labels
 from eailkit.errors import CheckpointError, ConfigError, OutputError, RecordingError
-from eailkit.fewshot.windows import cut_windows
-from eailkit.primus import model as primus
+from eailkit.preprocess.windows import cut_windows
+from eailkit.primus.config import ENCODERS, PrimusConfig
+from eailkit.primus.model import Primus, load, save
 
 WALKS, TYPES = [(0.0, 20.0), (45.0, 60.0)], [(20.0, 45.0)]
 
@@ -23,11 +24,11 @@ WALKS, TYPES = [(0.0, 20.0), (45.0, 60.0)], [(20.0, 45.0)]
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Untrained weights of both encoders as files."""
     folder, made = tmp_path_factory.mktemp("weights"), {}
-    for name in primus.ENCODERS:
+    for name in ENCODERS:
         torch.manual_seed(0)
         options = {"embed_dim": 64} if name == "stacked_rnn" else {}
-        model = primus.Primus(primus.PrimusConfig(encoder=name, encoder_options=options, queue=8), feature_dim=32)
-        made[name] = primus.save(model, folder / f"{name}.safetensors", note="random")
+        model = Primus(PrimusConfig(encoder=name, encoder_options=options, queue=8), feature_dim=32)
+        made[name] = save(model, folder / f"{name}.safetensors", note="random")
     return made
 
 
@@ -48,7 +49,7 @@ def written(frame: pd.DataFrame, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("at", ["encoder", "multimodal", "ssl"])
-@pytest.mark.parametrize("name", sorted(primus.ENCODERS))
+@pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_a_row_a_window_with_the_encoders_own_features(weights, tmp_path, name, at):
     path = written(samples(), tmp_path / "walk.csv")
     found = embed_file(path, weights[name], stride_s=2.5, at=at)
@@ -56,7 +57,7 @@ def test_a_row_a_window_with_the_encoders_own_features(weights, tmp_path, name, 
     assert list(found.columns[:3]) == ["start_s", "end_s", "f000"] and found.attrs["at"] == at
     np.testing.assert_allclose(found["start_s"], start_s - 100.0, atol=1e-6)
     np.testing.assert_allclose(found["end_s"] - found["start_s"], 5.0)
-    expected = primus.load(weights[name])[0].embed(windows, at=at)
+    expected = load(weights[name])[0].embed(windows, at=at)
     np.testing.assert_allclose(found.iloc[:, 2:].to_numpy(), expected, atol=2e-5)
 
 

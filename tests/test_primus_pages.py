@@ -9,16 +9,17 @@ import pytest
 
 from eailkit import plots, widgets
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_curves import FIG4, FIG5, UNTRAINED
-from eailkit.experiments.primus_run import HANDCRAFTED
+from eailkit.experiments.primus_curves import FIG4, FIG5
 from eailkit.fewshot.scores import Scores
 from eailkit.plots.fewshot import aligned_share, base, look
 from eailkit.plots.primus import effective_rank, spread_of
+from eailkit.primus.config import PrimusConfig
 from eailkit.primus.losses import nearest
-from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.primus.model import Primus
 from eailkit.primus.triplets import Triplets
 from eailkit.results import ledger
 from eailkit.results.ledger import LedgerRow, append_rows
+from eailkit.results.names import HANDCRAFTED, UNTRAINED
 from eailkit.results.recorded import (
     COLUMNS,
     beside_each_other,

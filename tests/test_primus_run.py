@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.experiments import primus_curves as primus_figures
 from eailkit.experiments import primus_run
 from eailkit.experiments.primus_claims import claims_table, record_claims
 from eailkit.experiments.primus_curves import FIG4, Figures, Line, lines, reproduce
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.results.ledger import read
+from eailkit.results.names import FIGURES
 from eailkit.scenarios import HELD_OUT, PRETRAINING
 
 
@@ -113,7 +113,7 @@ def test_pretrained_encoders_are_found_by_name(made, monkeypatch):
 
 def test_names_of_curves():
     assert Line("PRIMUS").name == "PRIMUS" and Line("PRIMUS", "ours", 0.1).name == "PRIMUS, 10 % aligned, our encoder"
-    assert len({line.name for f in primus_figures.FIGURES for line in lines(f)}) >= 20
+    assert len({line.name for f in FIGURES for line in lines(f)}) >= 20
     assert any(line.extra == "1A" for line in lines("primus-fig4", real=True))
     assert not any(line.extra for line in lines("primus-fig4", real=False))
 

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from eailkit.errors import CheckpointError, ConfigError
-from eailkit.primus import model as primus
+from eailkit.primus.batches import Batches
+from eailkit.primus.config import METHODS, PrimusConfig
 from eailkit.primus.losses import FeatureQueue
-from eailkit.primus.model import METHODS, Batches, Primus, PrimusConfig, pretrain
+from eailkit.primus.model import Primus, load, pretrain, save
 from eailkit.primus.triplets import Triplets, concatenate, unlabelled
 from eailkit.training import TrainConfig, fit
 
@@ -208,8 +209,8 @@ def test_methods_that_need_no_other_modality_train_without():
 def test_saved_weights_give_the_same_features(tmp_path, encoder):
     data = some()
     model, _ = pretrain(data, small(encoder=encoder), steps(2), progress=False)
-    path = primus.save(model, tmp_path / "model.safetensors", trained_on="noise")
-    again, card = primus.load(path)
+    path = save(model, tmp_path / "model.safetensors", trained_on="noise")
+    again, card = load(path)
     assert card == {"trained_on": "noise"}
     whole = asdict(model.encoder.config)  # a file names every option: defaults may change after it was written
     assert again.config == replace(model.config, encoder_options=whole) and again.encoder.config == model.encoder.config
@@ -225,13 +226,13 @@ def test_weights_of_something_else_are_refused(tmp_path):
     for metadata in (None, {"config": "{}"}, {"config": '{"terms": 3}', "card": "{}", "feature_dim": "x"}):
         save_file({"a": torch.zeros(2)}, str(tmp_path / "other.safetensors"), metadata=metadata)
         with pytest.raises(CheckpointError, match=r"other\.safetensors"):
-            primus.load(tmp_path / "other.safetensors")
+            load(tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=r"absent"):
-        primus.load(tmp_path / "absent.safetensors")
-    whole = primus.save(primus.Primus(small(), feature_dim=16), tmp_path / "whole.safetensors")
+        load(tmp_path / "absent.safetensors")
+    whole = save(Primus(small(), feature_dim=16), tmp_path / "whole.safetensors")
     (tmp_path / "half.safetensors").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(CheckpointError, match=r"half\.safetensors.*truncated"):
-        primus.load(tmp_path / "half.safetensors")
+        load(tmp_path / "half.safetensors")
 
 
 def test_smaller_shares_of_aligned_data_are_part_of_larger_ones():

@@ -26,65 +26,19 @@ MODULES = sorted((ROOT / "eailkit").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-# Five floors; a module imports from its own floor and from those above it in this list, never from below.
-FLOORS = [
-    {
-        "errors",
-        "files",
-        "recording",
-        "encoders",
-        "losses",
-        "primus_losses",
-        "augment",
-        "metrics",
-        "training",
-        "logistic",
-        "profiles",
-        "ledger",
-        "jobs",
-        "labels",
-        "kernels",
-        "paper",
-    },
-    {
-        "preprocess",
-        "mapgrid",
-        "datasets",
-        "synthkitchen",
-        "scenarios",
-        "plots",
-        "cache",
-        "activity_windows",
-        "activity_files",
-        "triplets",
-    },
-    {
-        "stage1",
-        "sequence_data",
-        "primus",
-        "primus_run",
-        "primus_sizes",
-        "primus_batches",
-        "primus_figures",
-        "primus_claims",
-        "primus_curves",
-        "primus_course",
-        "primus_embed",
-        "placement",
-        "baselines",
-        "pretrain_towers",
-        "tower_frames",
-        "tower_scenes",
-        "tower_scores",
-        "tower_card",
-        "probe",
-        "fewshot",
-        "fewshot_scores",
-    },
-    {"stage2", "sequences", "evaluation", "bounds", "localize", "pipeline", "joined"},
-    {"notebook_html", "notebook_run", "notebook_engine", "report", "doctor", "course", "widgets"},
-    {"cli"},
-]
+# Rows of folders and single modules. A file imports from its own folder and from rows above its own in this list,
+# never from its row's other folders and never from rows below it, whether a module, a function or a type checker asks.
+FLOORS = (
+    ("errors", "losses", "metrics", "provenance", "parallel"),
+    ("recording", "files"),
+    ("training",),
+    ("preprocess", "datasets", "encoders", "vision_language", "synthkitchen"),
+    ("profiles", "plots", "scenarios", "primus", "fewshot", "course"),
+    ("eail", "results", "embed"),
+    ("localize", "baselines"),
+    ("experiments",),
+    ("cli", "widgets", "primus_embed"),
+)
 
 
 def pins() -> dict[str, Version]:
@@ -133,46 +87,86 @@ def test_licences_stand_in_full():
     assert PYPROJECT["license"] == "Apache-2.0"
 
 
-def floor(module: str) -> int:
-    """Floor of `eailkit.<module>`."""
-    found = [k for k, names in enumerate(FLOORS) if module in names]
-    assert len(found) == 1, f"eailkit.{module} has no floor: give it one in FLOORS"
+def floor(folder: str) -> int:
+    """Row of `eailkit.<folder>`."""
+    found = [k for k, names in enumerate(FLOORS) if folder in names]
+    assert len(found) == 1, f"eailkit.{folder} has no floor: give it one in FLOORS"
     return found[0]
 
 
-def imports_of(path: Path) -> set[str]:
-    """Modules of the package that a file imports while it runs; imports for type checkers don't count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    guarded = {
-        id(node)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
-        for node in ast.walk(branch)
-    }
+def module_of(path: Path) -> str:
+    """Dotted name under `eailkit` of a file: "losses", "eail.stage1", "datasets" for `__init__`; "" for the root's."""
+    parts = path.relative_to(ROOT / "eailkit").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {module_of(path): path for path in MODULES}
+
+
+def imports_in(source: str) -> set[str]:
+    """Modules of the package that a source text imports anywhere: also in functions and for type checkers."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in guarded:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "eailkit":
-            parts = node.module.split(".")[1:]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names if not alias.name.startswith("_")}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports name the whole way"
+            if node.module and node.module.split(".")[0] == "eailkit":
+                base = node.module.removeprefix("eailkit").removeprefix(".")
+                inside = {f"{base}.{alias.name}".removeprefix("."): alias.name for alias in node.names}
+                found |= {name if name in NAMES else base for name, own in inside.items() if not own.startswith("__")}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("eailkit.")}
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("eailkit.")}
     return found
 
 
-def module_of(path: Path) -> str:
-    """Name under `eailkit` of a file: "losses", "datasets"."""
-    return path.relative_to(ROOT / "eailkit").with_suffix("").parts[0]
+IMPORTS = {name: imports_in(path.read_text(encoding="utf-8")) for name, path in NAMES.items()}
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in MODULES if p.parent != ROOT / "eailkit" or p.name != "__init__.py"], ids=str
-)
-def test_nothing_imports_from_a_higher_floor(path: Path):
-    here = floor(module_of(path))
-    upwards = {name for name in imports_of(path) if floor(name) > here}
-    assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)} from a floor above its own"
+def upwards(module: str, imports: set[str]) -> set[str]:
+    """What a module imports from its own row's other folders or from rows below."""
+    here = module.partition(".")[0]
+    others = {name for name in imports if name.partition(".")[0] != here}
+    return {name for name in others if not name or floor(name.partition(".")[0]) >= floor(here)}
+
+
+@pytest.mark.parametrize("module", [name for name in NAMES if name])
+def test_imports_point_down_and_never_along_a_row(module: str):
+    assert not upwards(module, IMPORTS[module]), "not from a row above: move what both need further up"
+
+
+def test_the_rule_of_floors_sees_every_way_of_importing():
+    source = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from eailkit.experiments.eail_run import Run
+def late():
+    from eailkit import plots, __version__
+    import eailkit.fewshot.probe
+from eailkit.preprocess import mapgrid
+from eailkit.errors import ConfigError
+"""
+    found = imports_in(source)
+    assert found == {"experiments.eail_run", "plots", "fewshot.probe", "preprocess.mapgrid", "errors"}
+    assert upwards("primus.model", found) == {"experiments.eail_run", "plots", "fewshot.probe"}
+    assert upwards("plots.rooms", {"plots.theme"}) == set() and upwards("plots.rooms", {""}) == {""}
+
+
+def test_no_module_imports_itself_round_a_circle():
+    def circle(name: str, path: tuple[str, ...]) -> tuple[str, ...]:
+        if name in path:
+            return (*path[path.index(name) :], name)
+        if name in done:
+            return ()
+        for other in sorted(IMPORTS[name]):
+            if other.startswith(f"{name}."):
+                continue  # a folder's face opens its own rooms
+            if found := circle(other, (*path, name)):
+                return found
+        done.add(name)
+        return ()
+
+    done: set[str] = set()
+    for name in NAMES:
+        assert not (found := circle(name, ())), " -> ".join(found)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -180,7 +174,7 @@ def test_modules_are_short_and_say_what_they_are(path: Path):
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "no module docstring"
-    assert text.count("\n") <= 350, "over 350 lines: one idea a file"
+    assert text.count("\n") <= 400, "over 400 lines: one idea a file"
     assert "utils" not in path.stem
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

@@ -14,8 +14,7 @@ from safetensors.torch import save_file as save_tensors
 from torch import nn
 
 from eailkit.errors import CheckpointError
-from eailkit.vision_language import tiny as tiny_towers
-from eailkit.vision_language.load import load
+from eailkit.vision_language import load, tiny
 
 
 def photos(n: int, height: int, width: int) -> np.ndarray:
@@ -255,10 +254,10 @@ def test_preprocessing_is_open_clip_s():
 
 def shipped_or_random():
     """Towers of the tiny architecture, whatever their weights."""
-    from eailkit.vision_language.load import Towers
+    from eailkit.vision_language.towers import Towers
 
     return Towers(
-        tiny_towers.new_model(), tiny_towers.tokenizer(), name="random", embed_dim=128, image_size=64,
+        tiny.new_model(), tiny.tokenizer(), name="random", embed_dim=128, image_size=64,
         mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD,
     )  # fmt: skip
 
@@ -331,18 +330,18 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
 def test_tiny_towers_survive_their_file(tmp_path):
     """Half precision and a cut vocabulary change little, and an unseen word becomes the mean of the seen ones."""
     torch.manual_seed(0)
-    tokens = tiny_towers.tokenizer()(["C cuts an onion.", "C stirs the soup"])
-    vocabulary = tiny_towers.Vocabulary.of(tokens)
-    model = tiny_towers.new_model(vocabulary).eval()
-    tiny_towers.save_model(model, vocabulary, tmp_path / "model.safetensors")
+    tokens = tiny.tokenizer()(["C cuts an onion.", "C stirs the soup"])
+    vocabulary = tiny.Vocabulary.of(tokens)
+    model = tiny.new_model(vocabulary).eval()
+    tiny.save_model(model, vocabulary, tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == [tmp_path / "model.safetensors"]
-    loaded = tiny_towers.load_model(tmp_path / "model.safetensors")
+    loaded = tiny.load_model(tmp_path / "model.safetensors")
     with torch.no_grad():
         expected = model.encode_text(vocabulary.rows(tokens), normalize=True)
         torch.testing.assert_close(loaded.encode_text(tokens, normalize=True), expected, atol=5e-3, rtol=0)
-        odd = loaded.encode_text(tiny_towers.tokenizer()(["C zigzags an onion.", "C xylophones it."]), normalize=True)
+        odd = loaded.encode_text(tiny.tokenizer()(["C zigzags an onion.", "C xylophones it."]), normalize=True)
     table = loaded.token_embedding.weight
-    unseen = [t for t in tiny_towers.tokenizer().encode("zigzags xylophones") if t not in vocabulary.token_ids]
+    unseen = [t for t in tiny.tokenizer().encode("zigzags xylophones") if t not in vocabulary.token_ids]
     words = vocabulary.token_ids[1:-2]  # padding comes first, start and end of text last
     assert unseen and torch.isfinite(odd).all()
     torch.testing.assert_close(table[unseen[0]], table[words].mean(0), atol=1e-4, rtol=0)
@@ -356,15 +355,15 @@ def test_simclr_loss_equals_loop():
     for u in range(8):
         scores = {v: torch.exp(views[u] @ views[v] / 0.1).item() for v in range(8) if v != u}
         total -= np.log(scores[(u + 4) % 8] / sum(scores.values())) / 8
-    assert tiny_towers.simclr_loss(a, b, 0.1).item() == pytest.approx(total, rel=1e-4)
+    assert tiny.simclr_loss(a, b, 0.1).item() == pytest.approx(total, rel=1e-4)
 
 
 def test_the_objective_learns_pairs():
     """Six images and six captions, a dozen steps: the towers tell them apart and come back whole."""
     torch.manual_seed(0)
-    tokens = tiny_towers.tokenizer()([f"C takes {w}" for w in ("a cup", "salt", "oil", "a pan", "rice", "milk")])
-    vocabulary = tiny_towers.Vocabulary.of(tokens)
-    training = tiny_towers.SlipTraining(tiny_towers.new_model(vocabulary)).train()
+    tokens = tiny.tokenizer()([f"C takes {w}" for w in ("a cup", "salt", "oil", "a pan", "rice", "milk")])
+    vocabulary = tiny.Vocabulary.of(tokens)
+    training = tiny.SlipTraining(tiny.new_model(vocabulary)).train()
     image, text = torch.randn(6, 3, 64, 64), vocabulary.rows(tokens)
     optimiser = torch.optim.AdamW(training.parameters(), lr=1e-3)
     for _ in range(25):
@@ -380,19 +379,19 @@ def test_the_objective_learns_pairs():
     assert similarity.argmax(dim=1).tolist() == list(range(6))
 
 
-@pytest.mark.parametrize("kind", tiny_towers.KINDS)
+@pytest.mark.parametrize("kind", tiny.KINDS)
 def test_each_kind_survives_its_file_and_loads_by_name(kind, tmp_path, monkeypatch):
     """The file names its architecture; the name carries the weights, so that features of two trainings never mix."""
-    monkeypatch.setattr(tiny_towers.weights_dir, "__defaults__", (tmp_path,))
-    architecture = tiny_towers.KINDS[kind].architecture
-    tokens = tiny_towers.tokenizer()(["C cuts an onion.", "C stirs the soup"])
-    vocabulary = tiny_towers.Vocabulary.of(tokens)
+    monkeypatch.setattr(tiny.weights_dir, "__defaults__", (tmp_path,))
+    architecture = tiny.KINDS[kind].architecture
+    tokens = tiny.tokenizer()(["C cuts an onion.", "C stirs the soup"])
+    vocabulary = tiny.Vocabulary.of(tokens)
     names = set()
     for seed in range(2):
         torch.manual_seed(seed)
-        model = tiny_towers.new_model(vocabulary, architecture=architecture).eval()
-        path = tiny_towers.weights_dir(kind) / "model.safetensors"
-        tiny_towers.save_model(model, vocabulary, path, architecture=architecture)
+        model = tiny.new_model(vocabulary, architecture=architecture).eval()
+        path = tiny.weights_dir(kind) / "model.safetensors"
+        tiny.save_model(model, vocabulary, path, architecture=architecture)
         towers = load(f"tiny-{kind}")
         assert towers.embed_dim == 128 and towers.name.startswith(f"tiny-{kind}-")
         names.add(towers.name)
@@ -408,12 +407,12 @@ def test_tiny_is_slip_and_other_names_say_what_there_is(tmp_path, monkeypatch):
         CheckpointError, match="tiny-blip': found no shipped towers of that kind; expected one of tiny-slip"
     ):
         load("tiny-blip")
-    monkeypatch.setattr(tiny_towers.weights_dir, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(tiny.weights_dir, "__defaults__", (tmp_path,))
     with pytest.raises(CheckpointError, match=r"clip/model.safetensors: found no file.*--kind clip`\.$"):
         load("tiny-clip")
-    tiny_towers.save_model(
-        tiny_towers.new_model(),
-        tiny_towers.Vocabulary(torch.arange(9)),
+    tiny.save_model(
+        tiny.new_model(),
+        tiny.Vocabulary(torch.arange(9)),
         tmp_path / "model.safetensors",
         architecture="another",
     )
@@ -423,16 +422,16 @@ def test_tiny_is_slip_and_other_names_say_what_there_is(tmp_path, monkeypatch):
 
 def shipped_kinds() -> list[str]:
     """The kinds whose weights are in data_samples."""
-    return [k for k in tiny_towers.KINDS if (tiny_towers.weights_dir(k) / "model.safetensors").is_file()]
+    return [k for k in tiny.KINDS if (tiny.weights_dir(k) / "model.safetensors").is_file()]
 
 
 @pytest.mark.parametrize("kind", shipped_kinds())
 def test_shipped_towers_tell_kitchens_places_apart(kind):
     """The shipped weights load, stay small, and rank paraphrases of one action above another action."""
-    folder = tiny_towers.weights_dir(kind)
+    folder = tiny.weights_dir(kind)
     assert (folder / "model.safetensors").stat().st_size <= 6 * 2**20
     record = json.loads((folder / "config.json").read_text())
-    assert record["model"] == tiny_towers.model_config(tiny_towers.KINDS[kind].architecture)
+    assert record["model"] == tiny.model_config(tiny.KINDS[kind].architecture)
     scores = record["retrieval in galleries of 100, percent"]["held-out rooms"]
     assert all(scores[f"{way} R@5"] > 10 for way in ("image to text", "text to image"))  # twice chance
     model = load(f"tiny-{kind}")
@@ -443,7 +442,7 @@ def test_shipped_towers_tell_kitchens_places_apart(kind):
 
 def test_the_scenes_towers_know_words_beside_the_kitchens():
     """Small enough to ship beside the others; sentences of different everyday activities don't collapse."""
-    folder = tiny_towers.weights_dir("scenes")
+    folder = tiny.weights_dir("scenes")
     assert (folder / "model.safetensors").stat().st_size <= 1.1e6
     texts = load("tiny-scenes").encode_texts(
         ["C runs", "C types on the keyboard", "C reads a book", "C climbs the stairs", "C sweeps the floor"]

@@ -13,6 +13,7 @@ from eailkit import widgets
 from eailkit.course.html import WIDGET_STATE
 from eailkit.course.run import hidden_errors
 from eailkit.eail.prepared import prepare
+from eailkit.metrics import METRICS
 from eailkit.results import paper
 
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def _panels(prepared) -> dict[str, tuple[widgets.Panel, dict]]:
     room = prepared.rooms[take.room]
     rows = list(dict.fromkeys(paper.table(3).method))
     ours = pd.DataFrame(
-        [{"split": "test-unseen", "method": r} | dict.fromkeys(paper.METRICS, 10.0 + k) for k, r in enumerate(rows)]
+        [{"split": "test-unseen", "method": r} | dict.fromkeys(METRICS, 10.0 + k) for k, r in enumerate(rows)]
     )
     places = {name: _unit(400) for name in prepared.rooms}
     motion = _unit(12)

@@ -1,30 +1,18 @@
-"""The references of every localization table, and two learned ones: IMU alone, and dead reckoning.
+"""The references of every localization table that train nothing of their own: chance, maps, habits, oracles.
 
-Each reference is a function that gives a `Prediction` for a take. None of them sees the take's own trajectory but
-for those that say so in their name: dead reckoning (true start and heading) and the two oracles.
+Each is a function that gives a `Prediction` for a take. None of them sees the take's own trajectory but for those that
+say so in their name: the two oracles, which count where others stood. `ronin` and `niloc` are the learned ones.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from eailkit.eail.prepared import Prepared
-from eailkit.eail.sequences import Prediction, SequenceBatches
+from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import Features
-from eailkit.encoders import ImuResNet18
-from eailkit.losses import trajectory_loss
-from eailkit.preprocess.imu import yaw
-from eailkit.profiles import Profile
-from eailkit.training import History, TrainConfig, fit
-
-CELLS = 400
+from eailkit.preprocess.mapgrid import CELLS, SIDE
 
 
 def chance(prepared: Prepared, take) -> Prediction:
@@ -48,9 +36,22 @@ def occupancy(
     For a room with such takes it is that room's; else (an unseen room) the mean over all rooms in grid coordinates.
     With every split and `same_room_only` it is the constant-map oracle, which knows the room's habits.
     """
-    others = [t for t in prepared.takes if t.split in splits and t.name != take.name]
-    own = [t for t in others if t.room == take.room]
-    return Prediction(np.tile(_count(own if own or same_room_only else others), (len(take), 1)))
+    habit = room_occupancy(prepared, take.room, splits=splits, same_room_only=same_room_only, without=take.name)
+    return Prediction(np.tile(habit, (len(take), 1)))
+
+
+def room_occupancy(
+    prepared: Prepared,
+    room: str,
+    *,
+    splits: tuple[str, ...] = ("train",),
+    same_room_only: bool = False,
+    without: str = "",
+) -> Float[np.ndarray, " cells"]:
+    """The constant map of `occupancy` for a room, blurred counts of seconds; `without` names a take to leave out."""
+    others = [t for t in prepared.takes if t.split in splits and t.name != without]
+    own = [t for t in others if t.room == room]
+    return _count(own if own or same_room_only else others)
 
 
 def action_oracle(prepared: Prepared, take) -> Prediction:
@@ -80,124 +81,7 @@ def _blur(counts: np.ndarray) -> np.ndarray:
     """Counts of few takes are spiky: spread each over its neighbours (sigma one cell)."""
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(counts.reshape(-1, 20, 20), (0, 1, 1)).reshape(len(counts), CELLS)
-
-
-class ImuAlone(nn.Module):
-    """Location from stage-1 IMU features without a map (the idea of NILoc+, multi-scene): it knows habits only.
-
-    Three temporal convolutions over F^M, then 400 logits a second.
-    """
-
-    def __init__(self, embed_dim: int = 128, channels: int = 128):
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Conv1d(embed_dim if i == 0 else channels, channels, 5, padding=2) for i in range(3)
-        )
-        self.head = nn.Linear(channels, CELLS)
-
-    def forward(self, imu: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time 400"]:
-        """Location logits for each second."""
-        x = imu.transpose(1, 2)
-        for i, block in enumerate(self.blocks):
-            y = F.gelu(block(x))
-            x = y if i == 0 else x + y
-        return self.head(x.transpose(1, 2))
-
-
-def train_imu_alone(
-    prepared: Prepared, features: Features, profile: Profile, out_dir: str | Path, *, train: TrainConfig | None = None,
-    tag: str = "", progress: bool = True,
-) -> tuple[ImuAlone, History]:  # fmt: skip
-    """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees."""
-    train = train or profile.stage2
-    torch.manual_seed(train.seed)
-    model = ImuAlone(profile.embed_dim)
-    batches = SequenceBatches(prepared, features, batch=profile.stage2_batch, time=profile.sequence_s)
-
-    def loss_of(wrapped, batch: dict) -> dict[str, Tensor]:
-        nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
-        return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
-
-    context = hashlib.sha1(repr((tag, prepared.data_hash)).encode()).hexdigest()[:12]
-    history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
-    return model.eval(), history
-
-
-@torch.inference_mode()
-def predict_imu_alone(model: ImuAlone, features: Features, take) -> Prediction:
-    """`ImuAlone` over a whole take at once: its convolutions see 13 s around each second."""
-    imu = torch.from_numpy(np.array(features.takes[take.name][0], np.float32))
-    return Prediction(model(imu[None])[0].softmax(-1).numpy())
-
-
-class VelocityBatches:
-    """One-second windows with the mean ground velocity in their own gravity frame, turned at random together."""
-
-    def __init__(self, prepared: Prepared, batch: int, split: str = "train"):
-        self.batch = batch
-        self.takes = prepared.by_split(split)
-        self.windows = [np.asarray(t.windows) for t in self.takes]
-        self.velocity = [gravity_frame_velocity(t) for t in self.takes]
-        self.index = np.concatenate(
-            [
-                np.stack([np.full(len(v), i), np.arange(len(v))], 1)[np.isfinite(v).all(1)]
-                for i, v in enumerate(self.velocity)
-            ]
-        )
-
-    def __call__(self, rng: np.random.Generator, step: int) -> dict:
-        rows = self.index[rng.integers(len(self.index), size=self.batch)]
-        windows = torch.from_numpy(np.stack([self.windows[i][s] for i, s in rows]))
-        target = torch.from_numpy(np.stack([self.velocity[i][s] for i, s in rows]).astype(np.float32))
-        angle = torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32))
-        c, s = torch.cos(angle), torch.sin(angle)
-        turned = torch.stack([c * target[:, 0] - s * target[:, 1], s * target[:, 0] + c * target[:, 1]], 1)
-        return {"imu": yaw(windows, angle), "velocity": turned}
-
-
-def gravity_frame_velocity(take) -> Float[np.ndarray, "n 2"]:
-    """Ground velocity at each second (central difference), m/s, in the IMU's gravity frame; NaN where unknown."""
-    position = np.asarray(take.position, float)
-    velocity = np.full_like(position, np.nan)
-    velocity[1:-1] = (position[2:] - position[:-2]) / 2.0
-    return _rotate(velocity, -np.asarray(take.heading, float))
-
-
-def _rotate(xy: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([c * xy[:, 0] - s * xy[:, 1], s * xy[:, 0] + c * xy[:, 1]], axis=1)
-
-
-def train_velocity(
-    prepared: Prepared, profile: Profile, out_dir: str | Path, *, progress: bool = True
-) -> tuple[ImuResNet18, History]:
-    """Train a velocity net after RoNIN: ResNet-18 on one-second windows, mean squared error of the mean velocity."""
-    torch.manual_seed(profile.velocity.seed)
-    model = ImuResNet18(width=profile.imu_width, embed_dim=2)
-    loss_of = lambda m, batch: {"total": F.mse_loss(m(batch["imu"]).float(), batch["velocity"])}  # noqa: E731
-    history = fit(
-        model, VelocityBatches(prepared, profile.stage1_batch), loss_of, profile.velocity,
-        out_dir=out_dir, name="velocity", context=prepared.data_hash, progress=progress,
-    )  # fmt: skip
-    return model.eval(), history
-
-
-@torch.inference_mode()
-def dead_reckoning(model: ImuResNet18, take) -> Prediction:
-    """Velocities summed from the take's true first position and true first heading; no map, no RS.
-
-    The heading after the first second is the IMU's own: its drift is part of the method, as a user would have it.
-    """
-    windows = torch.from_numpy(np.array(take.windows))
-    velocity = torch.cat([model(block).float() for block in windows.split(512)]).numpy()
-    first = int(np.flatnonzero(np.isfinite(take.position).all(1))[0])
-    heading = np.full(len(velocity), float(take.heading[first]))
-    world = _rotate(velocity.astype(float), heading)
-    steps = (world[first + 1 :] + world[first:-1]) / 2.0
-    path = np.full((len(velocity), 2), np.nan)
-    path[first:] = np.asarray(take.position[first]) + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
-    return Prediction(position_m=path)
+    return gaussian_filter(counts.reshape(-1, SIDE, SIDE), (0, 1, 1)).reshape(len(counts), CELLS)
 
 
 def stage1_alone(prepared: Prepared, features: Features, take) -> Prediction:

@@ -1,6 +1,6 @@
 """Standard training, the line without any pretraining: the same encoder, all weights from random ones (PRIMUS Fig. 4).
 
-SimCLR, IMU2CLIP and MultitaskSSL differ in their objective alone and are configurations of `eailkit.primus.model`.
+SimCLR, IMU2CLIP and MultitaskSSL differ in their objective alone and are configurations of `eailkit.primus.config`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import nn
 
 from eailkit.errors import DatasetError
 from eailkit.preprocess.augment import two_views
-from eailkit.primus.model import Primus, PrimusConfig
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import Primus
 
 EPOCHS, BATCH = 20, 256  # PRIMUS section 4
 

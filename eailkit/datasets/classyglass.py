@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from eailkit.datasets import merge as two_clocks
 from eailkit.datasets import table
-from eailkit.datasets.merge import Samples
+from eailkit.datasets.merge import Samples, as_recordings, merge, one_part, open_all
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import ImuStream, Recording
 
@@ -141,14 +140,12 @@ class ClassyGlass:
         """The recording, cut wherever one of the sensors has a gap above the limit.
 
         Raises:
-            RecordingError: a sensor is missing, too slow, or wrong (see `two_clocks.merge`).
+            RecordingError: a sensor is missing, too slow, or wrong (see `merge.merge`).
             DatasetError: no recording has that name.
         """
         entry = self.entry(name)
         acc, gyro = _sensors(entry)
-        return _recordings(
-            entry, two_clocks.merge(acc, gyro, label=LABEL, max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
-        )
+        return _recordings(entry, merge(acc, gyro, label=LABEL, max_gap_s=max_gap_s, min_rate_hz=min_rate_hz))
 
     def recording(self, name: str, *, max_gap_s: float = MAX_GAP_S, min_rate_hz: float = MIN_RATE_HZ) -> Recording:
         """The recording in one piece: epoch seconds, accelerometer's times, SI units, sensor axes.
@@ -171,7 +168,7 @@ class ClassyGlass:
             raise DatasetError(
                 f"{self.root}: found no recording of dataset '{dataset}'; expected '1A' or '1B'; check it."
             )
-        return two_clocks.open_all(names, self.parts)
+        return open_all(names, self.parts)
 
 
 def open_path(path: Path) -> Recording:
@@ -221,14 +218,12 @@ def up_sensor(imu: ImuStream) -> Float[np.ndarray, " 3"]:
 
 def _whole(entry: Entry, max_gap_s: float, min_rate_hz: float) -> Recording:
     acc, gyro = _sensors(entry)
-    parts = two_clocks.merge(acc, gyro, label=LABEL, max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
-    return _recordings(entry, (two_clocks.one_part(acc, gyro, parts, max_gap_s),))[0]
+    parts = merge(acc, gyro, label=LABEL, max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
+    return _recordings(entry, (one_part(acc, gyro, parts, max_gap_s),))[0]
 
 
 def _recordings(entry: Entry, streams: tuple[ImuStream, ...]) -> tuple[Recording, ...]:
-    return two_clocks.as_recordings(
-        entry.name, streams, activity=entry.activity, participant=entry.wearer, split=entry.dataset
-    )
+    return as_recordings(entry.name, streams, activity=entry.activity, participant=entry.wearer, split=entry.dataset)
 
 
 def _sensors(entry: Entry) -> tuple[Samples, Samples]:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eailkit.datasets import merge as two_clocks
 from eailkit.datasets import table
-from eailkit.datasets.merge import Samples
+from eailkit.datasets.merge import Samples, merge, open_all
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import Narration, Recording
 
@@ -76,14 +75,14 @@ class Ego4D:
 
         Raises:
             DatasetError: no such video.
-            RecordingError: the table can't be right (see `two_clocks.merge`), or too many rows have no usable time.
+            RecordingError: the table can't be right (see `merge.merge`), or too many rows have no usable time.
         """
         if uid not in self.durations_s:
             raise DatasetError(
                 f"{self.root}: found no IMU of video '{uid}' among {len(self.durations_s)}; see durations_s for them."
             )
         acc, gyro = _read(self._find(f"imu/{uid}.csv"), self.durations_s[uid])
-        streams = two_clocks.merge(acc, gyro, label="head camera", max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
+        streams = merge(acc, gyro, label="head camera", max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
         said = self.narrations(uid)
         many = len(streams) > 1
         return tuple(
@@ -113,7 +112,7 @@ class Ego4D:
 
     def open_all(self) -> tuple[list[Recording], dict[str, str]]:
         """All recordings, cut at gaps, and the reason for each video that is refused, by uid."""
-        return two_clocks.open_all(self.durations_s, self.parts)
+        return open_all(self.durations_s, self.parts)
 
 
 def _read(path: Path, duration_s: float) -> tuple[Samples, Samples]:

@@ -19,9 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from eailkit.datasets import merge as two_clocks
 from eailkit.datasets import table
-from eailkit.datasets.merge import Samples
+from eailkit.datasets.merge import Samples, as_recordings, merge, one_part, open_all
 from eailkit.errors import DatasetError, RecordingError
 from eailkit.recording import Recording
 
@@ -94,17 +93,15 @@ class RealWorld:
         acc, gyro = (_zip_beside(self.root / person / "data", sensor, activity) for sensor in ("acc", "gyr"))
         recordings: list[Recording] = []
         for session, a, g in _sessions(acc, gyro, activity, self.position):
-            streams = two_clocks.merge(
-                a, g, label=f"phone ({self.position})", max_gap_s=max_gap_s, min_rate_hz=min_rate_hz
-            )
-            recordings += two_clocks.as_recordings(
+            streams = merge(a, g, label=f"phone ({self.position})", max_gap_s=max_gap_s, min_rate_hz=min_rate_hz)
+            recordings += as_recordings(
                 name + _suffix(session), streams, activity=activity, participant=person, split=""
             )
         return tuple(recordings)
 
     def open_all(self) -> tuple[list[Recording], dict[str, str]]:
         """All recordings, cut at gaps, and the reason for each person and activity that is refused, by name."""
-        return two_clocks.open_all(self.names, self.parts)
+        return open_all(self.names, self.parts)
 
 
 def open_zip(path: Path, *, position: str = "head") -> Recording:
@@ -122,10 +119,10 @@ def open_zip(path: Path, *, position: str = "head") -> Recording:
             f"{path}: found {len(sessions)} sessions; expected one; read them with RealWorld(root).parts(name)."
         )
     _, a, g = sessions[0]
-    parts = two_clocks.merge(a, g, label=f"phone ({position})", max_gap_s=MAX_GAP_S, min_rate_hz=MIN_RATE_HZ)
+    parts = merge(a, g, label=f"phone ({position})", max_gap_s=MAX_GAP_S, min_rate_hz=MIN_RATE_HZ)
     person = path.resolve().parent.parent.name
-    imu = two_clocks.one_part(a, g, parts, MAX_GAP_S)
-    return two_clocks.as_recordings(f"{person}/{activity}", (imu,), activity=activity, participant=person, split="")[0]
+    imu = one_part(a, g, parts, MAX_GAP_S)
+    return as_recordings(f"{person}/{activity}", (imu,), activity=activity, participant=person, split="")[0]
 
 
 def _check_position(position: str) -> None:

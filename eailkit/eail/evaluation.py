@@ -20,11 +20,18 @@ from scipy.spatial.transform import Rotation, Slerp
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction
 from eailkit.files import write_atomically
-from eailkit.metrics import Interval, bootstrap_interval, paired_interval, relative_score, topk_accuracy
+from eailkit.metrics import (
+    METRICS,
+    THRESHOLDS_M,
+    Interval,
+    bootstrap_interval,
+    map_successes,
+    paired_interval,
+    relative_score,
+    successes,
+    topk_accuracy,
+)
 from eailkit.recording import Trajectory
-
-THRESHOLDS_M = (0.2, 0.4, 0.6)
-METRICS = ("SR@0.2m", "SR@0.4m", "SR@0.6m", "RS", "top1", "top5")
 
 
 def position_error_m(prepared: Prepared, take, prediction: Prediction) -> np.ndarray:
@@ -43,8 +50,8 @@ def position_error_m(prepared: Prepared, take, prediction: Prediction) -> np.nda
 def score_take(prepared: Prepared, take, prediction: Prediction) -> dict[str, float]:
     """The six metrics of one take, in percent; NaN where the method doesn't give them, or nothing is labelled.
 
-    Of cells that tie for the highest confidence, success is the expected one of a random pick among them, so that a
-    uniform map scores what guessing scores. "micro_n" counts the labelled seconds, "outside" those whose true
+    Success is that of `metrics.map_successes`, or of the positions where a method gives no maps; a second without a
+    position is a miss. "micro_n" counts the labelled seconds, "outside" those whose true
     position lies off the map's square.
     """
     cell = np.asarray(take.cell, int)
@@ -67,18 +74,20 @@ def _location_scores(prepared: Prepared, take, prediction: Prediction, rows: np.
     if prediction.confidence is None:
         if prediction.position_m is None:
             return {}
-        distance = np.linalg.norm(prediction.position_m[rows] - truth, axis=1)
-        return {f"SR@{d}m": float(100 * np.nanmean(distance < d)) for d in THRESHOLDS_M}
+        found = np.asarray(prediction.position_m, float)[rows]
+        return _rates(successes(np.where(np.isnan(found), np.inf, found), truth))
     confidence = np.asarray(prediction.confidence)[rows]
-    best = confidence == confidence.max(1, keepdims=True)
-    distance = np.linalg.norm(room.grid.cell_centres[None] - truth[:, None], axis=2)  # (n, 400)
-    found = {f"SR@{d}m": float(100 * (((distance < d) & best).sum(1) / best.sum(1)).mean()) for d in THRESHOLDS_M}
+    found = _rates(map_successes(confidence, room.grid.cell_centres, truth))
     score = relative_score(
         torch.from_numpy(confidence.astype(np.float32)),
         torch.from_numpy(cell),
         torch.from_numpy(np.asarray(room.empty)),
     )
     return found | {"RS": float(score.mean())}
+
+
+def _rates(each: Float[torch.Tensor, "n thresholds"]) -> dict[str, float]:
+    return {f"SR@{d}m": rate for d, rate in zip(THRESHOLDS_M, each.double().mean(0).tolist(), strict=True)}
 
 
 @dataclass

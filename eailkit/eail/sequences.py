@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.stage1 import Features
 from eailkit.errors import DatasetError
+from eailkit.preprocess.mapgrid import CELLS, SIDE
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class SequenceBatches:
 
 def quarter_turns(count: int) -> Int[np.ndarray, " cells"]:
     """For each cell of the map turned by `count` quarter turns, the cell that it was before (row y, column x)."""
-    return np.rot90(np.arange(400).reshape(20, 20), count).ravel().copy()
+    return np.rot90(np.arange(CELLS).reshape(SIDE, SIDE), count).ravel().copy()
 
 
 def _labels(cell: np.ndarray, empty: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """EAIL's first stage: one second of head motion and one square metre of map in the same space (EAIL section 4.1).
 
 `Stage1` holds the two trained encoders; image and text come from a frozen vision-language model whose features are
-computed once (`vision_language_targets`). After training, `embed_takes` and `embed_rooms` cache the features that stage 2 reads.
+computed once (`vision_language_targets`). After training, `embed_dataset` keeps the features that stage 2 reads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.errors import DatasetError
 from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
 from eailkit.preprocess.imu import yaw
+from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
 from eailkit.training import History, fit, load_weights, save_weights
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Stage1Batches:
         take_id, second, place = [], [], []
         for i, take in enumerate(self.takes):
             cell = np.asarray(take.cell, np.int64)
-            at = rooms.index(take.room) * 400 + cell
+            at = rooms.index(take.room) * CELLS + cell
             good = np.flatnonzero((cell >= 0) & ~empty[np.maximum(at, 0)])
             take_id.append(np.full(len(good), i))
             second.append(good)
@@ -313,6 +314,7 @@ def _cached(path: Path, make) -> np.ndarray:
 
 
 __all__ = [
-    "Features", "VisionLanguageTargets", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset", "embed_imu",
-    "vision_language_targets", "headings", "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
+    "Features", "Stage1", "Stage1Batches", "Stage1Config", "VisionLanguageTargets", "embed_cells", "embed_dataset",
+    "embed_imu", "headings", "load_weights", "save_weights", "train_stage1", "turn", "vision_language_targets",
+    "weights_tag",
 ]  # fmt: skip

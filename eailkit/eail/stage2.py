@@ -2,7 +2,7 @@
 
 `SpatioTemporalReasoner` takes the frozen features of stage 1 and gives one map of confidences a second, and one
 action. The paper names the blocks and their inputs; widths, depths, kernels and norms are ours and stand in
-`Stage2Config`. Features come from `stage1`; running, evaluating and localizing live in `sequences`.
+`Stage2Config`. Features come from `stage1`; training and running it live in `inference`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eailkit.losses import action_loss, trajectory_loss
-
-GRID = 20  # S = 20 x 20 segments (EAIL section 5.1)
+from eailkit.preprocess.mapgrid import SIDE
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,9 @@ class SpatioTemporalReasoner(nn.Module):
         config, time = self.config, imu.shape[1]
         points = points.masked_fill(empty[..., None], 0.0)
         heat = correspondence_heatmap(imu, points, empty)  # (B, T, S)
-        heat = rearrange(heat, "b t (y x) -> b 1 t y x", y=GRID)
-        motion = repeat(self.project_imu(imu), "b t c -> b c t y x", y=GRID, x=GRID)
-        place = repeat(self.project_points(points), "b (y x) c -> b c t y x", t=time, y=GRID)
+        heat = rearrange(heat, "b t (y x) -> b 1 t y x", y=SIDE)
+        motion = repeat(self.project_imu(imu), "b t c -> b c t y x", y=SIDE, x=SIDE)
+        place = repeat(self.project_points(points), "b (y x) c -> b c t y x", t=time, y=SIDE)
 
         # F'^M: the paper adds F^M back after the temporal module; a residual is a broadcast over the map here
         mixed = torch.cat([heat * 10.0, motion], dim=1)  # cosines are small: bring them near 1

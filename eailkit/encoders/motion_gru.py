@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eailkit.encoders._gru.training import gru_outputs
-from eailkit.encoders.two_heads import TwoHeads
+from eailkit.encoders.stacked_rnn import TwoHeads
 from eailkit.recording import GRAVITY_MPS2
 
 SHORTEST = 64  # samples

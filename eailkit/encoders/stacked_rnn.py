@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eailkit.encoders._gru.training import gru_last
-from eailkit.encoders.two_heads import TwoHeads
 from eailkit.errors import CheckpointError, ConfigError
 
 SHORTEST = 123  # samples; shorter windows don't survive two poolings
@@ -42,6 +41,24 @@ class StackedRnnConfig:
     def __post_init__(self) -> None:
         if self.scan not in _SCANS:
             raise ConfigError(f"scan: found '{self.scan}'; expected one of {', '.join(_SCANS)}; choose one of these.")
+
+
+class TwoHeads(nn.Module):
+    """What every IMU encoder of PRIMUS ends in (section 3.1): `forward` gives what comes before the heads.
+
+    A subclass makes both of them: one for self-supervision, one for other modalities.
+    """
+
+    ssl_head: nn.Module
+    multimodal_head: nn.Module
+
+    def ssl(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """f_s after the encoder: for self-supervision."""
+        return self.ssl_head(hidden)
+
+    def multimodal(self, hidden: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """f_m after the encoder: for video and text; the embedding that PRIMUS's probes read."""
+        return self.multimodal_head(hidden)
 
 
 class StackedRNN(TwoHeads):

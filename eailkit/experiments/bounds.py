@@ -15,8 +15,8 @@ from eailkit.baselines import priors
 from eailkit.eail.evaluation import score_take
 from eailkit.eail.prepared import Prepared, RoomCache
 from eailkit.eail.sequences import Prediction
+from eailkit.preprocess.mapgrid import CELLS, SIDE
 
-SIDE = 20
 TOP_M = 2.0  # what hangs higher isn't where one works
 TURNS = 24
 BOUNDS = ("H(cell) (bits)", "H(cell | action) (bits)", "oracle of the action", "free space", "training occupancy",
@@ -39,7 +39,7 @@ def cell_entropies(takes: list) -> tuple[float, float]:
     action = np.concatenate([np.asarray(t.action, int) for t in takes])
     good = (cell >= 0) & (action >= 0)
     cell, action = cell[good], action[good]
-    count = lambda rows: np.bincount(cell[rows], minlength=SIDE * SIDE)  # noqa: E731
+    count = lambda rows: np.bincount(cell[rows], minlength=CELLS)  # noqa: E731
     given = [(np.mean(action == a), entropy_bits(count(action == a))) for a in np.unique(action)]
     return entropy_bits(count(slice(None))), float(sum(share * bits for share, bits in given))
 
@@ -70,7 +70,7 @@ class RoomRetrieval:
         self.prepared = prepared
         self.names, self.images, self.habits = [], [], []
         for name in sorted({t.room for t in prepared.by_split("train")}):
-            habit = priors.occupancy(prepared, _Anyone(name), splits=("train",)).confidence[0].reshape(SIDE, SIDE)
+            habit = priors.room_occupancy(prepared, name).reshape(SIDE, SIDE)
             for image, habits in zip(turned(height_map(prepared.rooms[name])), turned(habit), strict=True):
                 self.names.append(name)
                 self.images.append(_normed(image))
@@ -83,16 +83,6 @@ class RoomRetrieval:
         score[np.array(self.names) == room] = -np.inf
         best = int(score.argmax())
         return self.names[best], float(score[best]), self.habits[best].astype(np.float32)
-
-
-class _Anyone:
-    """Stands for a take of a room that no take is left out for."""
-
-    def __init__(self, room: str):
-        self.room, self.name = room, ""
-
-    def __len__(self) -> int:
-        return 1
 
 
 def _normed(image: np.ndarray) -> np.ndarray:

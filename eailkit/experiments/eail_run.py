@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from eailkit.baselines import priors
+from eailkit import vision_language
+from eailkit.baselines import niloc, priors, ronin
 from eailkit.eail.evaluation import Table
 from eailkit.eail.inference import predict_take, stage2_config, train_stage2
 from eailkit.eail.prepared import Prepared, prepare
@@ -34,8 +35,7 @@ from eailkit.profiles import Profile, get_profile
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
 from eailkit.training import History, load_weights
-from eailkit.vision_language import load as vision_language
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 FULL = "EAIL (ours)"
 ABLATIONS = ("full", "w/o vision-language", "w/o action loss", "w/o spatial", "w/o temporal")  # Table 3's rows
@@ -105,8 +105,8 @@ class Run:
         """Train (or resume, or find) stage 1, with or without vision and language."""
         name = "stage1" if use_vision_language else "stage1-without-vision-language"
         model, history = train_stage1(
-            self.prepared, self.profile, self.weights_dir, targets=self.vision_language_targets if use_vision_language else None, name=name,
-            progress=self.progress,
+            self.prepared, self.profile, self.weights_dir, name=name, progress=self.progress,
+            targets=self.vision_language_targets if use_vision_language else None,
         )  # fmt: skip
         self.histories[name] = history
         return model, history
@@ -187,7 +187,7 @@ class Run:
     def dead_reckoner(self):
         """A function take -> Prediction, remembered: velocities summed from the true start and heading."""
         velocity = self.train_velocity()
-        return lambda take: self._remember(("velocity", take.name), lambda: priors.dead_reckoning(velocity, take))
+        return lambda take: self._remember(("velocity", take.name), lambda: ronin.dead_reckoning(velocity, take))
 
     def _remember(self, key: tuple, make) -> Prediction:
         if key not in self._predictions:
@@ -213,10 +213,10 @@ class Run:
         table.add("chance", lambda t: priors.chance(prepared, t))
         table.add("free space", lambda t: priors.free_space(prepared, t))
         table.add("training occupancy", lambda t: priors.occupancy(prepared, t))
-        alone, self.histories["imu_alone"] = priors.train_imu_alone(
+        alone, self.histories["imu_alone"] = niloc.train_imu_alone(
             prepared, features, self.profile, self.weights_dir, tag=tag, progress=self.progress
         )
-        table.add("IMU alone", lambda t: priors.predict_imu_alone(alone, features, t))
+        table.add("IMU alone", lambda t: niloc.predict_imu_alone(alone, features, t))
         table.add("dead reckoning", self.dead_reckoner())
         table.add("stage 1 alone", lambda t: priors.stage1_alone(prepared, features, t))
         table.add("EAIL, another take's IMU", self.predictor(stage2, features, other_imu=True))
@@ -233,7 +233,7 @@ class Run:
 
     def train_velocity(self):
         """The velocity net behind dead reckoning, trained or found."""
-        velocity, history = priors.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
+        velocity, history = ronin.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
         self.histories["velocity"] = history
         return velocity
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,16 +17,20 @@ from jaxtyping import Float, Float32
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
-from eailkit.eail.evaluation import Table
+from eailkit.eail.evaluation import Table, verdict
 from eailkit.eail.inference import predict_take, stage2_config, train_stage2
 from eailkit.eail.prepared import Prepared, TakeCache
 from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_dataset, weights_tag
 from eailkit.errors import ConfigError
 from eailkit.experiments.eail_run import FULL, Run
-from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
+from eailkit.experiments.primus_run import PrimusRun
+from eailkit.experiments.tables import method_rows
 from eailkit.files import write_atomically
+from eailkit.metrics import METRICS
 from eailkit.preprocess.imu import RATE_HZ as EAIL_RATE_HZ
+from eailkit.preprocess.windows import LENGTH_S, RATE_HZ
 from eailkit.primus.model import Primus
+from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.training import History, fit
 
 USES = ("from scratch", "frozen", "fine-tuned")
@@ -169,14 +174,48 @@ def joined_table(
     return table, minutes
 
 
-__all__ = [
-    "USES",
-    "ContextTake",
-    "PrimusImu",
-    "add_joined",
-    "around",
-    "joined_stage1",
-    "joined_table",
-    "line_name",
-    "with_context",
-]
+def record_joined(
+    out: str | Path,
+    profile: str,
+    seed: int = 0,
+    *,
+    results_dir: str | Path = RESULTS_DIR,
+    command: str = "eailkit reproduce joined",
+) -> Path:
+    """Pretrain PRIMUS (or find it), train EAIL with it in three ways, and write table `joined_<profile>`.
+
+    Args:
+        out: folder of EAIL's run; PRIMUS's lies in `primus` there, at bench whatever EAIL's profile.
+    """
+    run = Run(out, profile, seed=seed)
+    primus = PrimusRun(Path(out) / "primus", "bench", kitchens=run.dataset(), seed=seed)
+    encoders = {
+        "PRIMUS": (primus.pretrained("PRIMUS", "paper"), primus.untrained("paper")),
+        "PRIMUS, our encoder": (primus.pretrained("PRIMUS", "ours"), primus.untrained("ours")),
+    }
+    table, minutes = joined_table(run, encoders)
+    common = {
+        "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": (seed,),
+        "minutes": round(minutes, 2), "device": device_name(),
+    }  # fmt: skip
+    rows = with_differences(method_rows([table], common), table, list(encoders))
+    return append_rows(f"joined_{profile}", rows, results_dir=results_dir)
+
+
+def with_differences(rows: list[LedgerRow], table: Table, labels: list[str]) -> list[LedgerRow]:
+    """Each row with its paired differences: against EAIL as it is, and against the same encoder from scratch.
+
+    A difference is the text of its interval over rooms and people, percent points, and the verdict it allows.
+    """
+    lines = {line_name(label, use): line_name(label, USES[0]) for label in labels for use in USES}
+    for row in rows:
+        split, _, method = row.id.partition(" | ")
+        if method not in lines:
+            continue
+        others = {"EAIL as it is": FULL} | ({"from scratch": lines[method]} if method != lines[method] else {})
+        found = {n: {m: table.difference(method, other, split, m) for m in METRICS} for n, other in others.items()}
+        row.config["against"] = {
+            name: {metric: {"points": str(gain), "verdict": verdict(gain)} for metric, gain in gains.items()}
+            for name, gains in found.items()
+        }
+    return rows

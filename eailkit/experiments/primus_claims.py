@@ -1,8 +1,8 @@
 """PRIMUS's six claims, each as a paired comparison that was fixed before any result was seen.
 
 The paper has its claims in the text and no table behind its figures. Here "better" holds where the 95 % interval of the
-paired difference over participants and draws lies above zero, "on par" where it lies within 2 points; everything else is
-"doesn't" or "can't tell" (`fewshot_scores.verdict`). Simulated and real test sets are judged apart.
+paired difference over participants and draws lies above zero, "on par" where it lies within 2 points; everything
+else is "doesn't" or "can't tell" (`fewshot.scores.claim_holds`). Simulated and real test sets are judged apart.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 import pandas as pd
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_curves import SCRATCH, UNTRAINED, Figures, Line
-from eailkit.experiments.primus_run import HANDCRAFTED, TEST_SETS, PrimusRun
-from eailkit.fewshot.scores import Scores, verdict
+from eailkit.experiments.primus_curves import Figures, Line
+from eailkit.experiments.primus_run import PrimusRun
+from eailkit.fewshot.scores import Scores, claim_holds
 from eailkit.metrics import Interval
 from eailkit.results import ledger
+from eailkit.results.names import HANDCRAFTED, SCRATCH, TEST_SETS, UNTRAINED, Budget, Head
 
 FEW = (1, 2, 5, 10, 20, 50)  # "below 100 samples"
 METRIC = "accuracy"  # the paper's
@@ -49,7 +50,7 @@ class Comparison:
     b: str
     expect: str = "better"
     shots: tuple[int, ...] | None = None
-    head: str = "random"
+    head: Head = Head.RANDOM
     aligned: float = 1.0
 
 
@@ -62,8 +63,8 @@ COMPARISONS: tuple[Comparison, ...] = (
     Comparison("d", DOMAIN, "PRIMUS", "MM + NN", "on par"),
     *(Comparison("e", test, name, "", "collapse") for test in TEST_SETS for name in ("NN", "NN, IMU alone")),
     *(Comparison("f", test, "PRIMUS", "IMU2CLIP", "on par", aligned=0.1) for test in TEST_SETS),
-    *(Comparison("goal", REAL, "PRIMUS", HANDCRAFTED, shots=(n,), head="encoder") for n in FEW),
-    *(Comparison("goal", REAL, "PRIMUS", UNTRAINED, shots=(n,), head="encoder") for n in FEW),
+    *(Comparison("goal", REAL, "PRIMUS", HANDCRAFTED, shots=(n,), head=Head.ENCODER) for n in FEW),
+    *(Comparison("goal", REAL, "PRIMUS", UNTRAINED, shots=(n,), head=Head.ENCODER) for n in FEW),
 )
 
 
@@ -89,15 +90,15 @@ def compare(scores: Scores, item: Comparison, encoder: str) -> tuple[str, Interv
         chance = 100.0 / len(scores.classes)
         told = "holds" if found.high < 2 * chance else "doesn't" if found.low > 2 * chance else "can't tell"
         return told, found
-    b = (item.b, "random") if item.b == HANDCRAFTED else (Line(item.b, encoder).name, item.head)
+    b = (item.b, Head.RANDOM) if item.b == HANDCRAFTED else (Line(item.b, encoder).name, item.head)
     if item.b == SCRATCH:
-        b = (b[0], "few steps")
+        b = (b[0], Budget.FEW_STEPS)
     shots = [n for n in _shots(scores, item, a) if n in _shots(scores, item, b)]
     if not shots:
         return None
     metric = "macro_f1" if item.claim == "goal" else METRIC
     found = scores.mean_difference(a, b, shots, metric)
-    return verdict(found, item.expect), found
+    return claim_holds(found, item.expect), found
 
 
 def _shots(scores: Scores, item: Comparison, line: tuple[str, str]) -> list[int]:

@@ -14,12 +14,11 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_run import ALIGNED, HANDCRAFTED, PrimusRun, TestSet
+from eailkit.experiments.primus_run import ALIGNED, PrimusRun, TestSet
 from eailkit.fewshot.protocol import Scores
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.names import FIGURES, HANDCRAFTED, SCRATCH, UNTRAINED, Head, point_key
 
-UNTRAINED = "random weights"
-SCRATCH = "standard training"
 MAIN = ("PRIMUS", "PRIMUS, as released", "SimCLR", "IMU2CLIP", "MultitaskSSL")  # scored at every number of windows
 FIG4 = (*MAIN, "IMU2CLIP (video)", "IMU2CLIP (text)")
 FIG5 = ("SS", "IMU2CLIP", "NN", "NN, IMU alone", "SS + MM", "SS + NN", "MM + NN", "PRIMUS")
@@ -29,7 +28,6 @@ QUESTIONS = {
     "primus-fig6": "How much aligned data does pretraining need (PRIMUS Fig. 6)?",
     "primus-lines": "What is had without pretraining: handcrafted features, random weights, standard training?",
 }
-FIGURES = tuple(QUESTIONS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Figures:
 
     def _done(self, name: str, scores: Scores, shots: tuple[int, ...] | None = None) -> bool:
         last = max(s for s in shots or self.run.size.shots if s <= self.possible(scores))
-        return scores.has(name, "encoder", last, self.run.size.seeds - 1)
+        return scores.has(name, Head.ENCODER, last, self.run.size.seeds - 1)
 
     def possible(self, scores: Scores) -> int:
         """Most shots per class that a test set allows."""
@@ -174,7 +172,7 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
         mean, spread = {}, {}
         for point in part.to_dict("records"):
             for metric in ("macro_f1", "accuracy"):
-                key = f"{metric}@{point['shots']}, %"
+                key = point_key(metric, point["shots"])
                 mean[key] = round(point[metric], 3)
                 spread[key] = round((point[f"{metric}_high"] - point[f"{metric}_low"]) / 2, 3)
         rows.append(
@@ -182,9 +180,9 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
                 id=f"{test} | {method} | {head}", question=QUESTIONS[figure], command=about["command"],
                 config={
                     "test": test, "method": method, "head": head, "profile": run.profile,
-                    "classes": len(scores.classes), "participants": len(scores.participants), "draws": int(part.seeds.max()),
-                    "steps": run.size.train.steps,
-                    "batch": run.size.batch, "spread": "half of the 95 % interval over participants and draws",
+                    "classes": len(scores.classes), "participants": len(scores.participants),
+                    "draws": int(part.seeds.max()), "steps": run.size.train.steps, "batch": run.size.batch,
+                    "spread": "half of the 95 % interval over participants and draws",
                 },
                 commit=about["commit"], data_hash=run.triplets.data_hash, seeds=(run.seed,), mean=mean, spread=spread,
                 minutes=round(about["minutes"], 2), device=device_name(),

@@ -14,24 +14,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eailkit import vision_language
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.supervised import train_classifier
 from eailkit.datasets import ClassyGlass, EgoExo4D
 from eailkit.eail.prepared import fingerprint
 from eailkit.errors import ConfigError
-from eailkit.fewshot.files import load_windows, save_windows
 from eailkit.fewshot.probe import fit_probe
 from eailkit.fewshot.protocol import Scores, Task, evaluate, run
-from eailkit.fewshot.windows import ActivityWindows, classyglass, from_egoexo4d
-from eailkit.primus.model import METHODS, Primus, PrimusConfig, pretrain
-from eailkit.primus.sizes import SIZES, PrimusSize
+from eailkit.fewshot.windows import ActivityWindows, classyglass, from_egoexo4d, load_windows, save_windows
+from eailkit.primus.config import METHODS, PrimusConfig
+from eailkit.primus.model import Primus, pretrain
 from eailkit.primus.triplets import Triplets, build, clean, concatenate, unlabelled
+from eailkit.profiles import PRIMUS_SIZES, PrimusSize
+from eailkit.results.names import HANDCRAFTED, TEST_SETS, Budget, Head
 from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
 from eailkit.training import History
-from eailkit.vision_language import load as vision_language
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
-PROMPTS = {  # a sentence for each class, as an annotator would say it
+ACTIVITY_PROMPTS = {  # a sentence for each class, as an annotator would say it
     "cooking": "C cuts the vegetables and stirs the food in the kitchen.", "walking about": "C walks around.",
     "stairs": "C climbs the stairs.", "running": "C runs.", "desk work": "C types on the keyboard and reads.",
     "floor work": "C scrubs the floor.", "talking": "C talks to a person.", "squats": "C does a squat.",
@@ -39,13 +40,11 @@ PROMPTS = {  # a sentence for each class, as an annotator would say it
     "lifting boxes": "C lifts a box.", "balancing": "C stands on one leg.", "lying down": "C lies on the floor.",
     "sit-ups": "C does sit-ups.",
 }  # fmt: skip
-TEST_SETS = ("same domain", "other labels", "real, other device")  # Table I's three rows
-# Chosen on ClassyGlass 1A alone: results/primus_tuning.json (`python -m benchmarks --only primus_tuning`). The search
+# Chosen on ClassyGlass 1A alone: results/primus_tuning.json (`eailkit reproduce primus-tuning`). The search
 # was begun because the choice before it ("worn", learned filters) fell below random weights on 1B, and went on to the
 # encoder itself (offset, correlations, bands) because the next one gained nothing over them there.
-OURS = {"encoder": "motion_gru", "recipe": "mounted", "neighbour_s": 10.0}
+OUR_ENCODER = {"encoder": "motion_gru", "recipe": "mounted", "neighbour_s": 10.0}
 ALIGNED = (1.0, 0.5, 0.25, 0.1)  # Fig. 6
-HANDCRAFTED = "handcrafted"
 MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
 
 
@@ -69,8 +68,8 @@ class PrimusRun:
 
     Args:
         run_dir: where everything lies.
-        profile: of `SIZES`.
-        kitchens: a SynthKitchen or Ego-Exo4D root (`pipeline.Run.dataset()` makes one).
+        profile: of `profiles.PRIMUS_SIZES`.
+        kitchens: a SynthKitchen or Ego-Exo4D root (`eail_run.Run.dataset()` makes one).
         real: ClassyGlass's folder, or None; without it the third test set is left out, and said so.
         workers: processes that simulate; one a core where None.
 
@@ -89,14 +88,14 @@ class PrimusRun:
     histories: dict[str, History] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.profile not in SIZES:
-            raise ConfigError(f"profile: found '{self.profile}'; expected one of {', '.join(SIZES)}.")
+        if self.profile not in PRIMUS_SIZES:
+            raise ConfigError(f"profile: found '{self.profile}'; expected one of {', '.join(PRIMUS_SIZES)}.")
         for folder, reader in ((self.kitchens, EgoExo4D), (self.real, ClassyGlass)):
             if folder is not None:
                 reader(Path(folder))  # before anything is made
         self.dir = Path(self.run_dir)
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.size = SIZES[self.profile]
+        self.size = PRIMUS_SIZES[self.profile]
 
     def folder(self, kind: str) -> Path:
         """Where files of a kind lie: by profile, seed and kitchens, so that those of other data are never taken."""
@@ -160,7 +159,8 @@ class PrimusRun:
         found = METHODS[method]
         if encoder == "ours":
             return replace(
-                found, **(OURS if found.recipe == "paper" else OURS | {"recipe": found.recipe, "neighbour_s": 0.0})
+                found,
+                **OUR_ENCODER | ({} if found.recipe == "paper" else {"recipe": found.recipe, "neighbour_s": 0.0}),
             )
         return replace(found, encoder_options={"embed_dim": self.size.embed_dim})
 
@@ -219,16 +219,18 @@ class PrimusRun:
     @cached_property
     def test_sets(self) -> dict[str, TestSet]:
         """The three of Table I: same domain and labels; other labels; real people, another device, other labels."""
-        held = self._kept("held_out", lambda: from_egoexo4d(self.held_out, tasks={n: PROMPTS[n] for n in HELD_OUT}))
+        held = self._kept(
+            "held_out", lambda: from_egoexo4d(self.held_out, tasks={n: ACTIVITY_PROMPTS[n] for n in HELD_OUT})
+        )
         sets = [
             TestSet(
-                "same domain",
+                TEST_SETS[0],
                 *(self._kept(f"activities-{s}", lambda s=s: self._activities(s)) for s in ("train", "test")),
             ),
-            TestSet("other labels", held),
+            TestSet(TEST_SETS[1], held),
         ]
         if self.real is not None:
-            sets.append(TestSet("real, other device", classyglass(self.real, "1B")))
+            sets.append(TestSet(TEST_SETS[2], classyglass(self.real, "1B")))
         return {s.name: s for s in sets}
 
     def _kept(self, name: str, make: Callable[[], ActivityWindows]) -> ActivityWindows:
@@ -240,7 +242,7 @@ class PrimusRun:
     def _activities(self, split: str) -> ActivityWindows:
         """Windows labelled by what the whole take is about; people of the two splits differ."""
         names = ("cooking", *PRETRAINING) if self.kitchens is not None else PRETRAINING
-        prompts = {n: PROMPTS[n] for n in names}
+        prompts = {n: ACTIVITY_PROMPTS[n] for n in names}
         scenes = from_egoexo4d(self.scenarios, split=split, tasks=prompts)
         if self.kitchens is None:
             return scenes
@@ -278,12 +280,12 @@ class PrimusRun:
             text = self.text(test)
             split = _two(test, features)
             evaluate(
-                test.windows, split[0], name, scores, heads=("random", "text"), text=text, shots=size.shots,
+                test.windows, split[0], name, scores, heads=(Head.RANDOM, Head.TEXT), text=text, shots=size.shots,
                 seeds=size.seeds, test=test.test, test_features=split[1],
             )  # fmt: skip
-        score_features(name, hidden, test, scores, size, head="encoder")
+        score_features(name, hidden, test, scores, size)
         if not aligned:
-            scores.share(name, "encoder", "random")
+            scores.share(name, Head.ENCODER, Head.RANDOM)
 
     def score_handcrafted(self, test: TestSet, scores: Scores, *, boosting: bool = True) -> None:
         """What a user would pick instead: handcrafted features with logistic regression, and with boosted trees.
@@ -302,7 +304,7 @@ class PrimusRun:
         """Standard training: all weights from random ones, with the paper's few steps, and properly."""
         task, size = test.task, self.size
         config = self.config("PRIMUS", encoder)
-        for head, steps in (("few steps", None), ("proper", size.scratch_steps)):
+        for budget, steps in ((Budget.FEW_STEPS, None), (Budget.PROPER, size.scratch_steps)):
 
             def fit(rows: np.ndarray, tested: np.ndarray, seed: int, steps: int | None = steps) -> np.ndarray:
                 net = train_classifier(
@@ -311,19 +313,17 @@ class PrimusRun:
                 return net.predict(task.imu[tested])
 
             shots, seeds = size.scratch_shots, size.scratch_seeds
-            run(task, fit, name or f"standard training, {encoder}", scores, head=head, shots=shots, seeds=seeds)
+            run(task, fit, name or f"standard training, {encoder}", scores, head=budget, shots=shots, seeds=seeds)
 
 
-def score_features(
-    name: str, features: np.ndarray, test: TestSet, scores: Scores, size: PrimusSize, *, head: str = "encoder"
-) -> None:
-    """Logistic regression on any features of `test.task.imu`, under a head's name."""
+def score_features(name: str, features: np.ndarray, test: TestSet, scores: Scores, size: PrimusSize) -> None:
+    """Logistic regression on any features of `test.task.imu`, as `Head.ENCODER`."""
     task = test.task
 
     def fit(rows: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
         return fit_probe(features[rows], task.label[rows], len(task.classes), seed=seed).predict(features[tested])
 
-    run(task, fit, name, scores, head=head, shots=size.shots, seeds=size.seeds)
+    run(task, fit, name, scores, head=Head.ENCODER, shots=size.shots, seeds=size.seeds)
 
 
 def _two(test: TestSet, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

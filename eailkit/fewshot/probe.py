@@ -2,7 +2,7 @@
 
 The paper says "linear classifier". The release starts its weights from the text embeddings of class prompts and takes
 so few small steps that below about 32 shots per class the curve shows zero-shot; `fit_as_released` reproduces that.
-`fit_probe` fits either start to convergence. Which windows to train on is `fewshot`'s.
+`fit_probe` fits either start to convergence. Which windows to train on is `protocol`'s.
 """
 
 from __future__ import annotations

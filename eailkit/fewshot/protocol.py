@@ -1,8 +1,8 @@
 """The few-shot protocol of PRIMUS's Figures 4 to 6: who trains, who tests, on how many windows, five times.
 
-Test participants are never training participants, and every participant is tested once. All methods get the same draws of training
-windows, so that differences are paired. The curves are in the paper as pictures only, from one split of takes; folds
-over people and macro-F1 are what later benchmarks ask for. What came out is kept and compared by `Scores`.
+Test participants are never training participants, and every participant is tested once. All methods get the same draws
+of training windows, so that differences are paired. The curves are in the paper as pictures only, from one split of
+takes; folds over people and macro-F1 are what later benchmarks ask for. What came out is kept and compared by `Scores`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def folds(
     drawn with `seed`. Windows without a label (-1) are in neither mask.
 
     Raises:
-        DatasetError: fewer participants than folds, a window without a participant, or a class that only one participant has (nobody
-            could train for testing it).
+        DatasetError: fewer participants than folds, a window without a participant, or a class that only one
+            participant has (nobody could train for testing it).
     """
     participant = np.asarray(participant)
     label = np.zeros(len(participant), dtype=np.int64) if label is None else np.asarray(label)
@@ -47,15 +47,15 @@ def folds(
         raise DatasetError("folds: found windows without a participant; expected a name for each; read who wore it.")
     if n < 2 or len(people) < n:
         raise DatasetError(
-            f"folds: found {len(people)} participants for {n} folds; expected at least 2 folds and a participant for each; take "
-            "fewer folds."
+            f"folds: found {len(people)} participants for {n} folds; expected at least 2 folds and a participant for "
+            "each; take fewer folds."
         )
     n_classes = int(label.max()) + 1
     counts = np.stack([np.bincount(label[used & (participant == p)], minlength=n_classes) for p in people])
     for c in np.flatnonzero((counts > 0).sum(axis=0) == 1):
         raise DatasetError(
-            f"folds: found class {c} with one participant only ({people[counts[:, c].argmax()]}); expected two or more, one "
-            "to train on and one to test; leave the class out."
+            f"folds: found class {c} with one participant only ({people[counts[:, c].argmax()]}); expected two or "
+            "more, one to train on and one to test; leave the class out."
         )
     share = counts / np.maximum(counts.sum(axis=0), 1)  # (people, classes): part of each class's windows
     order = np.lexsort((np.random.default_rng(seed).permutation(len(people)), -counts.sum(axis=1)))
@@ -77,7 +77,7 @@ def draw(
     *,
     among: Bool[np.ndarray, " n"] | None = None,
 ) -> Int[np.ndarray, " drawn"]:
-    """Indices of `shots` windows of every class, spread over participants: one of each participant in turn, in random order.
+    """Indices of `shots` windows of every class, spread over participants: one of each in turn, in random order.
 
     It depends on labels, participants and seed alone, so every method trains on the same windows; and of one seed, the
     draw of 5 contains the draw of 2. A class with fewer windows gives all that it has (`Scores.training` counts).
@@ -131,8 +131,8 @@ class Task:
         """Person-independent folds over one set, or training on one set and testing on another.
 
         Raises:
-            DatasetError: the two sets share participants or differ in classes, a fold's training participants lack a class that
-                is tested, nothing is labelled, or as `folds`.
+            DatasetError: the two sets share participants or differ in classes, a fold's training participants lack a
+                class that is tested, nothing is labelled, or as `folds`.
         """
         if not (windows.label >= 0).any() or (test is not None and not (test.label >= 0).any()):
             raise DatasetError(f"{windows.name}: found no labelled window; expected some; check classes and labels.")
@@ -145,8 +145,8 @@ class Task:
                 raise DatasetError(f"{name}: found other classes in the test set; expected the same, in one order.")
             if shared := sorted(set(windows.participant) & set(test.participant)):
                 raise DatasetError(
-                    f"{name}: found {len(shared)} participants in both sets ({', '.join(map(str, shared[:3]))}); expected "
-                    "none; split by person."
+                    f"{name}: found {len(shared)} participants in both sets ({', '.join(map(str, shared[:3]))}); "
+                    "expected none; split by person."
                 )
             label, participant, imu = (
                 np.concatenate([getattr(s, f) for s in (windows, test)]) for f in ("label", "participant", "imu")
@@ -156,8 +156,8 @@ class Task:
         for k, (train, held) in enumerate(pairs):
             if lacking := sorted(set(label[held]) - set(label[train])):
                 raise DatasetError(
-                    f"{name}: found no window of '{windows.classes[lacking[0]]}' by the training participants of fold {k}, "
-                    "which tests it; expected some; take fewer folds or leave the class out."
+                    f"{name}: found no window of '{windows.classes[lacking[0]]}' by the training participants of fold "
+                    f"{k}, which tests it; expected some; take fewer folds or leave the class out."
                 )
         return cls(label, participant, tuple(pairs), windows.classes, imu, name)
 

@@ -1,8 +1,8 @@
-"""What a few-shot run found: a confusion matrix for each participant, and the figures, intervals and verdicts made of them.
+"""What a few-shot run found: each participant's confusion matrix, and the figures, intervals and verdicts made of them.
 
-Accuracy and macro-F1 are taken of the confusions summed over participants, once a seed, and averaged over seeds. Intervals
-resample participants (and seeds): a claim is about other people and other draws of training windows, not other windows of
-the same people.
+Accuracy and macro-F1 are taken of the confusions summed over participants, once a seed, and averaged over seeds.
+Intervals resample participants (and seeds): a claim is about other people and other draws of training windows, not
+other windows of the same people.
 """
 
 from __future__ import annotations
@@ -100,15 +100,15 @@ class Scores:
         truth, predicted, participant = (np.asarray(v) for v in (truth, predicted, participant))
         if not len(truth) == len(predicted) == len(participant):
             raise DatasetError(
-                f"{method}: found {len(predicted)} predictions and {len(participant)} participants for {len(truth)} windows; "
-                "expected as many of each."
+                f"{method}: found {len(predicted)} predictions and {len(participant)} participants for {len(truth)} "
+                "windows; expected as many of each."
             )
         if len(truth) and (min(truth.min(), predicted.min()) < 0 or max(truth.max(), predicted.max()) >= C):
             raise DatasetError(f"{method}: found a class outside 0 to {C - 1}; expected none; leave -1 out first.")
         if unknown := set(map(str, participant)) - set(self.participants):
             raise DatasetError(
-                f"{method}: found participants that aren't of {self.name} ({', '.join(sorted(unknown)[:3])}); expected the "
-                "same test for every method; make another Scores."
+                f"{method}: found participants that aren't of {self.name} ({', '.join(sorted(unknown)[:3])}); expected "
+                "the same test for every method; make another Scores."
             )
         person = np.searchsorted(self.participants, participant.astype(str))
         flat = np.bincount((person * C + truth) * C + predicted, minlength=len(self.participants) * C * C)
@@ -161,8 +161,9 @@ class Scores:
     ) -> Interval:
         """Mean over seeds with its bootstrap interval over participants and seeds, in percent.
 
-        Participants are resampled with replacement and their confusions summed; so are seeds, independently, and the metric
-        is averaged over those drawn: the two-way bootstrap, on the safe side. With one seed only participants vary.
+        Participants are resampled with replacement and their confusions summed; so are seeds, independently, and the
+        metric is averaged over those drawn: the two-way bootstrap, on the safe side. With one seed only participants
+        vary.
 
         Raises:
             ConfigError: no such point, or an unknown metric.
@@ -289,7 +290,7 @@ class Scores:
         return scores
 
 
-def verdict(difference: Interval, claim: str = "better", *, margin: float = ON_PAR) -> str:
+def claim_holds(difference: Interval, claim: str = "better", *, margin: float = ON_PAR) -> str:
     """What a paired difference says of a claim: "holds", "doesn't" or "can't tell".
 
     "better": holds where the whole interval lies above zero; doesn't where it lies below, or within +-margin, where
@@ -300,7 +301,7 @@ def verdict(difference: Interval, claim: str = "better", *, margin: float = ON_P
         ConfigError: another claim.
     """
     if claim not in ("better", "on par"):
-        raise ConfigError(f"verdict: found claim '{claim}'; expected 'better' or 'on par'.")
+        raise ConfigError(f"claim_holds: found claim '{claim}'; expected 'better' or 'on par'.")
     equal = difference.within(margin)
     if claim == "on par":
         apart = difference.low >= margin or difference.high <= -margin

@@ -1,33 +1,33 @@
 """Labelled windows of several participants: what PRIMUS's few-shot protocol is measured on (PRIMUS sections 3.1 and 4).
 
-Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the participant and the
-recording of each. It cuts what the readers give and fills nothing in: a recording that can't be cut is left out and
-named in `refused`. Folds, draws and scores are `fewshot`'s.
+Five seconds at 50 Hz of accelerometer and gyroscope in the sensor's own axes, with the activity, the participant and
+the recording of each. It cuts what the readers give and fills nothing in: a recording that can't be cut is left out and
+named in `refused`. A file holds them, so that a dataset is read and resampled once. Folds and draws are `protocol`'s.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from eailkit.datasets import ClassyGlass, EgoExo4D, RealWorld
-from eailkit.datasets import classyglass as classyglass_reader
-from eailkit.datasets import merge as two_clocks
-from eailkit.datasets import realworld as realworld_reader
-from eailkit.errors import ConfigError, DatasetError, EailkitError, RecordingError
-from eailkit.preprocess.imu import resample
-from eailkit.recording import ImuStream, Recording
+from eailkit.datasets.classyglass import ACTIVITIES as CLASSYGLASS
+from eailkit.datasets.merge import open_all
+from eailkit.datasets.realworld import ACTIVITIES as REALWORLD
+from eailkit.errors import CheckpointError, ConfigError, DatasetError, EailkitError
+from eailkit.files import write_atomically
+from eailkit.preprocess.windows import LENGTH_S, cut_windows
+from eailkit.recording import Recording
 
-RATE_HZ = 50.0  # PRIMUS's input
-LENGTH_S = 5.0
 COVER = 0.6  # share of a window that one activity must fill to name it
 MAX_GAP_S = 0.09  # of a phone's log; `resample` takes steps of at most 0.1 s, of which epoch seconds may round up
-COMMON = classyglass_reader.ACTIVITIES[:11]  # what ClassyGlass 1A and 1B both have
+COMMON = CLASSYGLASS[:11]  # what ClassyGlass 1A and 1B both have
 
 CLASSYGLASS_PROMPTS = {  # as narrators say it: short, a verb and a thing
     "sit_read_book": "C reads a book.",
@@ -68,7 +68,7 @@ class ActivityWindows:
         participant, recording: names, (n,).
         start_s: start on the recording's clock, seconds, (n,).
         classes: names of the activities.
-        prompts: one English sentence a class, as a narrator would say it of the camera participant C.
+        prompts: one English sentence a class, as a narrator would say it of the camera wearer C.
         name: of the whole, for tables and messages.
         refused: recordings that gave no window, with the sentence that says why.
 
@@ -91,9 +91,9 @@ class ActivityWindows:
         lengths = [len(v) for v in (self.label, self.participant, self.recording, self.start_s)]
         if self.imu.ndim != 3 or self.imu.shape[1] != 6 or lengths != [n] * 4 or len(self.prompts) != C:
             raise DatasetError(
-                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, participants, recordings and starts, and "
-                f"{len(self.prompts)} prompts for {C} classes; expected (n, 6, samples), n of each, and one prompt a "
-                "class; build it with from_recordings()."
+                f"{self.name}: found windows {self.imu.shape}, {lengths} labels, participants, recordings and starts, "
+                f"and {len(self.prompts)} prompts for {C} classes; expected (n, 6, samples), n of each, and one prompt "
+                "a class; build it with from_recordings()."
             )
         if n and (int(self.label.min()) < -1 or int(self.label.max()) >= C):
             raise DatasetError(
@@ -112,55 +112,12 @@ class ActivityWindows:
 
     def subset(self, keep: np.ndarray) -> ActivityWindows:
         """The windows that a mask or indices name; classes and prompts stay as they are."""
-        fields = ("imu", "label", "participant", "recording", "start_s")
-        return replace(self, **{f: getattr(self, f)[keep] for f in fields})
+        rows = ("imu", "label", "participant", "recording", "start_s")
+        return replace(self, **{name: getattr(self, name)[keep] for name in rows})
 
     def counts(self) -> Int[np.ndarray, " classes"]:
         """Windows of each class."""
         return np.bincount(self.label[self.label >= 0], minlength=len(self.classes))
-
-
-def cut_windows(
-    imu: ImuStream,
-    *,
-    length_s: float = LENGTH_S,
-    stride_s: float = LENGTH_S,
-    rate_hz: float = RATE_HZ,
-    start_s: float | None = None,
-    end_s: float | None = None,
-) -> tuple[Float32[np.ndarray, "n 6 samples"], Float[np.ndarray, " n"]]:
-    """Resample a stream (low-passed first, so that nothing aliases) and cut it; an incomplete tail gives no window.
-
-    Args:
-        imu: any rate from 0.8 of `rate_hz` on; slower samples hold no 50 Hz signal, however they are interpolated.
-        length_s, stride_s: of the windows; a stride below the length makes them overlap.
-        start_s, end_s: take only what lies between these times of the stream's clock. Default: all of it.
-
-    Returns:
-        windows: acc xyz in m/s², gyro xyz in rad/s, in the stream's axes.
-        start_s: time of each window's first sample.
-
-    Raises:
-        RecordingError: the stream can't be right (`ImuStream.validate`), is too slow, or shorter than one window.
-        ConfigError: a length or stride of less than one sample.
-    """
-    length, stride = round(length_s * rate_hz), round(stride_s * rate_hz)
-    if length < 1 or stride < 1:
-        raise ConfigError(
-            f"cut_windows: found length {length_s:g} s and stride {stride_s:g} s; expected at least one sample of "
-            f"{rate_hz:g} Hz each."
-        )
-    even = resample(imu, rate_hz, start_s=start_s, min_rate_hz=0.8 * rate_hz)
-    low = -np.inf if start_s is None else start_s - 0.5 / rate_hz
-    even = even.crop(low, np.inf if end_s is None else end_s + 0.5 / rate_hz)
-    if len(even) < length:
-        raise RecordingError(
-            f"{imu.source}: found {len(even) / rate_hz:.2f} s to cut; expected at least one window of {length_s:g} s; "
-            "give a longer recording or leave it out."
-        )
-    first = np.arange(0, len(even) - length + 1, stride)
-    samples = np.concatenate([even.acc_mps2, even.gyro_radps], axis=1).T.astype(np.float32)  # (6, samples)
-    return np.stack([samples[:, k : k + length] for k in first]), even.t_s[first]
 
 
 def covering_activity(
@@ -233,7 +190,7 @@ def from_recordings(
 def classyglass(
     root: str | Path, dataset: str = "1B", *, classes: str = "common", stride_s: float = LENGTH_S
 ) -> ActivityWindows:
-    """ClassyGlass 1A (12 participants) or 1B (15 others): an IMU on the right temple of glasses, one activity a recording.
+    """ClassyGlass 1A (12 participants) or 1B (15 others): one activity a recording, worn on the right temple.
 
     1B is the test set of the few-shot curves; 1A is for tuning and for unlabelled windows.
 
@@ -248,7 +205,7 @@ def classyglass(
     """
     if classes not in ("common", "all"):
         raise ConfigError(f"classyglass: found classes '{classes}'; expected 'common' or 'all'.")
-    names = COMMON if classes == "common" or dataset == "1A" else classyglass_reader.ACTIVITIES
+    names = COMMON if classes == "common" or dataset == "1A" else CLASSYGLASS
     reader = ClassyGlass(Path(root))
     recordings, refused = reader.open_all(dataset)
     held = [r for r in recordings if r.actions[0].label in names]
@@ -265,8 +222,8 @@ def realworld(root: str | Path, *, stride_s: float = LENGTH_S) -> ActivityWindow
     """
     reader = RealWorld(Path(root), position="head")
     read = functools.partial(reader.parts, max_gap_s=MAX_GAP_S)
-    recordings, refused = two_clocks.open_all(reader.names, read)
-    names = realworld_reader.ACTIVITIES
+    recordings, refused = open_all(reader.names, read)
+    names = REALWORLD
     prompts = [REALWORLD_PROMPTS[c] for c in names]
     return from_recordings(recordings, names, prompts, "RealWorld (head)", stride_s=stride_s, refused=refused)
 
@@ -329,7 +286,7 @@ def from_egoexo4d(
 
 
 def sentence(name: str) -> str:
-    """A keystep's name as a narration of the camera participant.
+    """A keystep's name as a narration of the camera wearer.
 
     Example:
         >>> sentence("wash dishes")
@@ -344,3 +301,32 @@ def task_sentence(name: str) -> str:
     """A task's name as a sentence: "Making a salad" becomes "C is making a salad.", "salad" "C is busy with salad."."""
     first = name.split(" ")[0]
     return f"C is {name[:1].lower()}{name[1:]}." if first.endswith("ing") else f"C is busy with {name}."
+
+
+def save_windows(windows: ActivityWindows, path: str | Path) -> Path:
+    """Write windows as one npz, atomically.
+
+    Raises:
+        OutputError: it can't be written there.
+    """
+    arrays = {f.name: getattr(windows, f.name) for f in fields(windows) if f.name != "refused"}
+    return write_atomically(Path(path), lambda p: np.savez(p, **arrays, refused=json.dumps(windows.refused)))
+
+
+def load_windows(path: str | Path) -> ActivityWindows:
+    """What `save_windows` wrote.
+
+    Raises:
+        CheckpointError: no such file, or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            arrays = {k: held[k] for k in held.files}
+        words = {k: tuple(map(str, arrays.pop(k))) for k in ("classes", "prompts")}
+        refused = json.loads(str(arrays.pop("refused")))
+        return ActivityWindows(**arrays | {"name": str(arrays["name"])}, **words, refused=refused)
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise CheckpointError(
+            f"{path}: can't be read as windows of activities ({str(fault)[:120]}); expected a file that save_windows "
+            "wrote; delete it and run again."
+        ) from None

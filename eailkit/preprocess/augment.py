@@ -144,7 +144,7 @@ RECIPES: dict[str, tuple[Transform, ...]] = {
     "turned": (rotated, scaled, reversed_in_time),  # the paper's, and the device was mounted otherwise
     # ours: another mounting and another place on the head; how much and how fast somebody moves stays telling
     "mounted": (rotated, lever_arm_shift),
-    # tried and left: also magnitude scaling, a slower or noisier sensor, another moment (see `primus_run.OURS`)
+    # tried and left: also magnitude scaling, a slower or noisier sensor, another moment (see `primus_run.OUR_ENCODER`)
     "worn": (rotated, lever_arm_shift, magnitude_scaling, cropped, band_jitter, smoothed),
 }
 

@@ -1,7 +1,7 @@
 """From a raw IMU to EAIL's input: gravity-aligned, anti-aliased to 400 Hz, cut into 1 s windows (section 3.1).
 
 The paper follows RoNIN: a frame with z along gravity and an arbitrary heading, gravity kept. Orientation
-comes from the IMU alone (VQF), never from a ground truth. `cache.prepare` does it for a whole dataset.
+comes from the IMU alone (VQF), never from a ground truth. `eail.prepared.prepare` does it for a whole dataset.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def heading_seconds(
         recording: with a trajectory.
         R_device_imu: how the IMU sits in the trajectory's device, or None where unknown.
         imu: the stream whose samples the quaternions belong to, sensor axes.
-        quat_gravity_imu_xyzw: what `preprocess.orientation` returned.
+        quat_gravity_imu_xyzw: what `imu.orientation` returned.
         mid_s: device times.
 
     Returns:

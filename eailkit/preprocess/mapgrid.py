@@ -15,6 +15,8 @@ from scipy import ndimage
 from eailkit.errors import MapError
 from eailkit.recording import PointMap
 
+SIDE = 20  # cells a side (EAIL section 5.1)
+CELLS = SIDE * SIDE  # EAIL's S
 COLUMN_M = 1.0  # side of a local cloud's footprint (EAIL: local 1 m²)
 MIN_POINTS = 32  # fewer and the cell is empty
 BODY_BAND_M = (0.25, 1.7)  # heights above the floor at which points block a standing body
@@ -39,7 +41,7 @@ class MapGrid:
     centre_xy_m: Float[np.ndarray, " 2"]
     side_m: float
     floor_z_m: float
-    n: int = 20
+    n: int = SIDE
 
     @property
     def pitch_m(self) -> float:

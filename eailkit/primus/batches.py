@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from eailkit.fewshot.windows import RATE_HZ
 from eailkit.preprocess.augment import TASKS, two_views
+from eailkit.preprocess.windows import RATE_HZ
+from eailkit.primus.config import PrimusConfig
 from eailkit.primus.triplets import Triplets
-
-if TYPE_CHECKING:
-    from eailkit.primus.model import PrimusConfig
 
 TAKE_APART = 10_000_000  # samples: more than two days between the windows of two takes
 

@@ -17,11 +17,11 @@ from tqdm.auto import tqdm
 
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.fewshot.windows import LENGTH_S, RATE_HZ
 from eailkit.files import write_atomically
 from eailkit.preprocess.imu import resample
+from eailkit.preprocess.windows import LENGTH_S, RATE_HZ
 from eailkit.recording import ImuStream, Narration, Recording
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 VERSION = 1
 

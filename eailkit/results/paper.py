@@ -14,10 +14,10 @@ from importlib import resources
 import pandas as pd
 
 from eailkit.errors import ConfigError
+from eailkit.metrics import METRICS
 
 PAPER = "paper, Ego-Exo4D"
 OURS = "ours, SynthKitchen"
-METRICS = ("SR@0.2m", "SR@0.4m", "SR@0.6m", "RS", "top1", "top5")
 SPLITS = {"test-seen": "seen", "test-unseen": "unseen"}  # our names of the paper's two test sets
 TABLES = {
     1: "table1_localization",

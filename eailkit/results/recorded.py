@@ -6,7 +6,6 @@ Pictures of it are `plots.fewshot`, the explorer is `widgets.primus`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_curves import FIGURES, SCRATCH, UNTRAINED
-from eailkit.experiments.primus_run import HANDCRAFTED
 from eailkit.fewshot.scores import METRICS, Scores
 from eailkit.results import ledger
+from eailkit.results.names import FIGURES, ONLY_VARIANT, UNTRAINED, Head, gain_key, point_key, points
 
 COLUMNS = ("test", "method", "head", "shots", "metric", "mean", "low", "high")
-HEADS = ("random", "text", "encoder")
-_OWN_HEAD = {HANDCRAFTED: "random", SCRATCH: "proper"}  # of lines that are read in one way only
+HEADS = (Head.RANDOM, Head.TEXT, Head.ENCODER)  # that can be chosen between
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,7 @@ def recorded(
     for figure in figures:
         for row in ledger.read(f"{figure.replace('-', '_')}_{profile}", results_dir=results_dir):
             about = {name: row["config"][name] for name in ("test", "method", "head")}
-            for key, mean in row["mean"].items():
-                found = re.fullmatch(r"(\w+)@(\d+), %", key)
-                if found:
-                    half = row["spread"][key]
-                    point = {"metric": found[1], "shots": int(found[2]), "mean": mean}
-                    rows.append(about | point | {"low": mean - half, "high": mean + half})
+            rows += [about | p._asdict() | {"low": p.mean - p.half, "high": p.mean + p.half} for p in points(row)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.drop_duplicates(list(COLUMNS[:5]), ignore_index=True)
 
@@ -85,7 +77,7 @@ def curve(table: pd.DataFrame, test: str, method: str, head: str, metric: str) -
     Returns:
         the rows, sorted; empty where the line has no such head.
     """
-    head = next((own for name, own in _OWN_HEAD.items() if method.startswith(name)), head)
+    head = next((own for name, own in ONLY_VARIANT.items() if method.startswith(name)), head)
     of = (table.test == test) & (table.method == method) & (table["head"] == head) & (table.metric == metric)
     return table[of].sort_values("shots", ignore_index=True)
 
@@ -160,17 +152,17 @@ def fewer_labels(one: pd.DataFrame, other: pd.DataFrame, shots: int) -> tuple[st
 def tuning_table(*, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
     """What was tried on the tuning set, a row a line and a column a number of windows: macro-F1 and its gain, percent.
 
-    The gain over random weights is paired, ± half of its 95 % interval over participants and draws. Empty where nothing was
-    recorded.
+    The gain over random weights is paired, ± half of its 95 % interval over participants and draws. Empty where nothing
+    was recorded.
     """
     table = {}
     for row in ledger.read("primus_tuning", results_dir=results_dir):
         cells = {}
-        for key, mean in row["mean"].items():
-            if found := re.fullmatch(r"macro_f1@(\d+), %", key):
-                gain = f"against {UNTRAINED}@{found[1]}, points of macro_f1"
+        for point in points(row):
+            if point.metric == "macro_f1":
+                gain = gain_key(UNTRAINED, point.shots)
                 more = f" ({row['mean'][gain]:+.1f} ± {row['spread'][gain]:.1f})" if gain in row["mean"] else ""
-                cells[f"{found[1]} a class"] = f"{mean:.1f}{more}"
+                cells[f"{point.shots} a class"] = f"{point.mean:.1f}{more}"
         table[row["id"]] = cells
     return pd.DataFrame(table).T
 
@@ -186,9 +178,9 @@ def placement_table(
     table: dict[str, dict[str, str]] = {}
     for row in ledger.read(f"primus_placement_{profile}", results_dir=results_dir):
         config, mean = row["config"], row["mean"]
-        lost = f"against {config['trained at']}, points of macro_f1"
+        lost = gain_key(config["trained at"])
         more = f" ({mean[lost]:+.1f} ± {row['spread'][lost]:.1f})" if lost in mean else ""
-        cell = f"{mean[f'macro_f1@{shots}, %']:.1f}{more}"
+        cell = f"{mean[point_key('macro_f1', shots)]:.1f}{more}"
         table.setdefault(config["method"], {})[config["place"]] = cell
     return pd.DataFrame(table).T
 

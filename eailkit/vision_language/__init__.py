@@ -1,1 +1,8 @@
-"""Frozen image and text towers through open_clip: real ones by tag or file, tiny ones that ship."""
+"""Frozen image and text towers through open_clip: real ones by tag or file, tiny ones that ship.
+
+`vision_language.load("tiny")` gives any of them.
+"""
+
+from eailkit.vision_language.towers import StoredFeatures, Towers, VisionLanguage, load
+
+__all__ = ["StoredFeatures", "Towers", "VisionLanguage", "load"]

@@ -12,11 +12,11 @@ import torch
 from plotly.subplots import make_subplots
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_run import HANDCRAFTED
 from eailkit.plots.fewshot import fewshot_figure, zero_at
 from eailkit.plots.primus import window_traces
 from eailkit.plots.theme import FOUND, INK, TRUTH, styled
 from eailkit.primus.losses import nearest, ss_loss
+from eailkit.results.names import HANDCRAFTED
 from eailkit.results.recorded import HEADS, Reach, curve, fewer_labels, reach
 from eailkit.widgets.panel import Panel
 from eailkit.widgets.primus_examples import SwitchBatch
@@ -151,7 +151,7 @@ def explorer_panel(table: pd.DataFrame, *, method: str = "PRIMUS", against: str 
     """Few-shot curves to compare: "the same with k times fewer labels", intervals, zero-shot, handcrafted features.
 
     Args:
-        table: `primus_curves.from_scores` or `primus_curves.recorded`.
+        table: `recorded.from_scores` or `recorded.recorded`.
 
     Raises:
         ConfigError: no curve in the table.
@@ -240,7 +240,7 @@ def check_nearest(found: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], to
 
 
 def check_fewer(found: Callable[[Sequence[float], Sequence[float], float], float]) -> str:
-    """Whether a function (shots, values, wanted) -> shots per class reads a curve as `primus_curves.reach` does."""
+    """Whether a function (shots, values, wanted) -> shots per class reads a curve as `recorded.reach` does."""
     shots, values = np.array([1, 10, 100]), np.array([20.0, 40.0, 60.0])
     for wanted in (30.0, 50.0, 60.0):
         answer, right = found(shots, values, wanted), reach(shots, values, wanted).shots

@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 from eailkit import plots
 from eailkit.plots.rooms import heat_trace, here_trace, plan_trace
 from eailkit.plots.theme import CYCLE, FOUND, INK, TRUTH, metres, styled
+from eailkit.preprocess.mapgrid import CELLS
 from eailkit.results import paper
 from eailkit.widgets.panel import Panel
 
@@ -79,7 +80,7 @@ def action_place_panel(prepared: Any, attention: Mapping[str, Float[np.ndarray, 
 
     def view(state: ActionPlaceState) -> go.Figure:
         room, label = prepared.rooms[state.room], prepared.action_names.index(state.action)
-        looked, was, seconds = np.zeros(400), np.zeros(400), 0
+        looked, was, seconds = np.zeros(CELLS), np.zeros(CELLS), 0
         for take in takes:
             rows = np.flatnonzero((take.action == label) & (take.cell >= 0)) if take.room == state.room else []
             seconds += len(rows)

@@ -1,6 +1,6 @@
 """An encoder as a function that only infers: the same numbers to 1e-5, sooner, on one CPU thread.
 
-`fast` takes PRIMUS's Stacked RNN apart: its GRU runs in loops of our own (see `gru_loop`), for a few windows as one
+`fast` takes PRIMUS's Stacked RNN apart: its GRU runs in loops of our own (see `loops`), for a few windows as one
 compiled loop, for many as one matrix product a step with fused gates. Any other module it keeps as it is, frozen.
 Nothing here trains, and nothing needs a compiler on the user's machine other than numba's.
 """
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.encoders._gru import loops as gru_loop
+from eailkit.encoders._gru import loops
 from eailkit.encoders.stacked_rnn import SHORTEST, StackedRNN
 from eailkit.errors import ConfigError
 
@@ -129,9 +129,9 @@ class _FastStackedRnn:
     def _few(self, steps: Tensor) -> Tensor:
         drive = torch.addmm(self._bias, steps.flatten(0, 1), self._from_input)  # (T * B, 3D)
         drive = drive.view(*steps.shape[:2], -1).numpy()
-        hidden = gru_loop.last_hidden(drive, self._rows, self._bias_n)
+        hidden = loops.last_hidden(drive, self._rows, self._bias_n)
         if self._head:
-            hidden = gru_loop.linear(hidden, self._head.weight.numpy(), self._head.bias.numpy())
+            hidden = loops.linear(hidden, self._head.weight.numpy(), self._head.bias.numpy())
         return torch.from_numpy(hidden)
 
     def _many(self, steps: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class _FastStackedRnn:
             torch.addmm(self._bias, step, self._from_input, out=drive)
             if t:  # h is zero before the first step
                 torch.mm(hidden, self._from_hidden, out=product)
-            gru_loop.gates(*arrays)
+            loops.gates(*arrays)
         return hidden
 
 

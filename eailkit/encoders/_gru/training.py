@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from eailkit.encoders._gru import loops as gru_loop
+from eailkit.encoders._gru import loops
 
 
 def gru_outputs(gru: nn.GRU, x: Float[Tensor, "batch steps features"]) -> Float[Tensor, "batch steps hidden"]:
@@ -71,7 +71,7 @@ class _Gru(torch.autograd.Function):
             before, after = t % len(h), (t + 1) % len(h)
             if t:
                 torch.mm(h[before], across, out=product)
-            gru_loop.gates_kept(kept[0][t], product.numpy(), c_n, kept[1][t], at[before], at[after])
+            loops.gates_kept(kept[0][t], product.numpy(), c_n, kept[1][t], at[before], at[after])
         ctx.last, ctx.spent = last, False
         ctx.save_for_backward(flat, w, u, gate, inner, *([] if last else [h]))
         return h[steps % 2].clone() if last else h[1:]
@@ -87,11 +87,11 @@ class _Gru(torch.autograd.Function):
         (steps, batch, rows), d = gate.shape, u.shape[1]
         if ctx.last:
             h = [gate.new_zeros(steps + 1, batch, d)]
-            gru_loop.hidden_again(gate.numpy(), h[0].numpy())
+            loops.hidden_again(gate.numpy(), h[0].numpy())
         arrays = gate.numpy(), inner.numpy(), h[0].numpy()
         to_h = (grad if ctx.last else grad[-1]).clone(memory_format=torch.contiguous_format)
         for t in range(steps - 1, -1, -1):
-            gru_loop.gates_backward(to_h.numpy(), *(v[t] for v in arrays))
+            loops.gates_backward(to_h.numpy(), *(v[t] for v in arrays))
             if t:
                 to_h.addmm_(gate[t], u)
             if t and not ctx.last:

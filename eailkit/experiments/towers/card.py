@@ -82,7 +82,7 @@ _ROWS = {
 
 
 def card(record: dict) -> str:
-    """The card, Markdown, of a record that `pretrain_towers.pretrain` returns."""
+    """The card, Markdown, of a record that `pretrain.pretrain` returns."""
     run, data, vision = record["pretraining"], record["data"], record["model"]["vision_cfg"]
     gallery = run["gallery"]
     scores = record[f"retrieval in galleries of {gallery}, percent"]

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from eailkit.datasets.egoexo4d import EgoExo4D
 from eailkit.errors import DatasetError
 from eailkit.preprocess.labels import action_seconds
-from eailkit.vision_language import tiny as tiny_towers
+from eailkit.vision_language import tiny
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class Batches:
         if not len(self.captioned):
             raise DatasetError("pretraining frames: found none with a caption; expected narrated takes; make more.")
         captions, self.caption_id = np.unique(frames.caption[self.captioned], return_inverse=True)
-        tokens = tiny_towers.tokenizer()(captions.tolist())
-        self.vocabulary = tiny_towers.Vocabulary.of(tokens)
+        tokens = tiny.tokenizer()(captions.tolist())
+        self.vocabulary = tiny.Vocabulary.of(tokens)
         self.text = self.vocabulary.rows(tokens)
 
     def __call__(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Pretrain the tiny vision-language towers that ship with the course: `python -m eailkit.experiments.towers.pretrain`.
 
 Three kinds after EAIL's Table 5: SLIP's objective (the default), CLIP's, and CLIP's with a wider image tower; and a
-small fourth for PRIMUS, with CLIP's objective, which sees everyday scenarios too (`tower_scenes`). They see
+small fourth for PRIMUS, with CLIP's objective, which sees everyday scenarios too (`scenes`). They see
 frames and narrations of SynthKitchen kitchens and people of no split (design section 5), whose seeds no other dataset
 uses. Of the last rooms, which aren't trained on, half choose the checkpoint and half give the card its retrieval;
 val splits of a dataset are only ever scored, after everything is chosen. An interrupted run goes on where it was.
@@ -38,8 +38,8 @@ from eailkit.results.ledger import device_name, git_commit
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
 from eailkit.training import History, TrainConfig, fit
-from eailkit.vision_language import tiny as tiny_towers
-from eailkit.vision_language.load import tiny_file
+from eailkit.vision_language import tiny
+from eailkit.vision_language.towers import tiny_file
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def make_data(data: Path, config: PretrainConfig, *, workers: int | None = None,
     simulator = DatasetConfig(
         pretrain=True, val_unseen_rooms=0, test_unseen_rooms=0, train_takes_per_room=config.takes_per_room,
         long_takes=0, scans=False, frame_splits=("pretrain",),
-        frame_px=tiny_towers.model_config()["vision_cfg"]["image_size"],
+        frame_px=tiny.model_config()["vision_cfg"]["image_size"],
     )  # fmt: skip
     synthesize(
         data, rooms=config.rooms, participants=config.participants, minutes=config.minutes, seed=config.seed,
@@ -160,11 +160,11 @@ def pretrain(
     """Train one kind on the data, write its three files, and return the record that config.json keeps.
 
     Args:
-        kind: one of `tiny_towers.KINDS`.
+        kind: one of `tiny.KINDS`.
         data: folder of `make_data`; checkpoints lie in its `towers/<kind>`.
         out: folder of model.safetensors, config.json and card.md.
         frames: of the data, where already read.
-        val: a dataset whose val splits are scored for the card, see `tower_scores.score_val`.
+        val: a dataset whose val splits are scored for the card, see `scores.score_val`.
         scenes: the scenarios among the frames, see `PretrainFrames.with_scenarios`; None where there are none.
         command: for the card.
         commit: for the card; the present one where "". Weights that are written make a checkout differ from it.
@@ -175,7 +175,7 @@ def pretrain(
     """
     frames = frames or PretrainFrames.read(data, config, progress=progress)
     batches = Batches(
-        frames.train, pairs=config.batch, views=config.views if tiny_towers.KINDS[kind].objective.ssl_scale else 0
+        frames.train, pairs=config.batch, views=config.views if tiny.KINDS[kind].objective.ssl_scale else 0
     )
     folder = data / "towers" / kind
     history, chosen = _train(kind, batches, frames.choose, folder, config, progress=progress)
@@ -188,8 +188,8 @@ def pretrain(
         "kind": kind,
         "command": command,
         "commit": commit or git_commit(Path(__file__).parent),
-        "model": tiny_towers.model_config(tiny_towers.KINDS[kind].architecture),
-        "objective": asdict(tiny_towers.KINDS[kind].objective),
+        "model": tiny.model_config(tiny.KINDS[kind].architecture),
+        "objective": asdict(tiny.KINDS[kind].objective),
         "pretraining": asdict(config),
         "data": {
             "train frames": len(frames.train.image),
@@ -221,12 +221,10 @@ def _train(
     kind: str, batches: Batches, choose: Frames, folder: Path, config: PretrainConfig, *, progress: bool
 ) -> tuple[History, dict[str, float]]:
     """Train in legs of `choose_every` steps, keeping the weights that score best; returns the scores by step too."""
-    spec = tiny_towers.KINDS[kind]
+    spec = tiny.KINDS[kind]
     torch.manual_seed(config.train.seed)
-    towers = tiny_towers.new_model(
-        batches.vocabulary, architecture=spec.architecture, patch_dropout=config.patch_dropout
-    )
-    model = tiny_towers.SlipTraining(towers, spec.objective)
+    towers = tiny.new_model(batches.vocabulary, architecture=spec.architecture, patch_dropout=config.patch_dropout)
+    model = tiny.SlipTraining(towers, spec.objective)
     sizes = (kind, asdict(spec.objective), batches.pairs, batches.views, config.patch_dropout, config.choose_every)
     context = str((*sizes, len(batches.vocabulary), len(batches.frames.image), int(batches.frames.image.sum())))
 
@@ -244,7 +242,7 @@ def _train(
             continue
         run(step)
         tried = folder / "tried.safetensors"
-        tiny_towers.save_model(model.finish(), batches.vocabulary, tried, architecture=spec.architecture)
+        tiny.save_model(model.finish(), batches.vocabulary, tried, architecture=spec.architecture)
         score = round(mean_recall(retrieval(tiny_file(tried, kind), choose, gallery=config.gallery)), 2)
         if score > max(chosen.values(), default=-1.0):
             tried.replace(folder / "best.safetensors")
@@ -273,12 +271,12 @@ def main(arguments: list[str] | None = None) -> None:
         description="Pretrain the tiny vision-language towers on simulated kitchens of no split; resumes. "
         "Kind scenes takes fewer kitchens and everyday scenarios, from a folder of its own beside --data.",
     )
-    parser.add_argument("--kind", choices=[*tiny_towers.KINDS, "all"], default="slip", help="which towers (slip)")
+    parser.add_argument("--kind", choices=[*tiny.KINDS, "all"], default="slip", help="which towers (slip)")
     parser.add_argument("--data", type=Path, default=folder, help=f"folder for the simulated kitchens ({folder})")
     parser.add_argument(
         "--out",
         type=Path,
-        default=tiny_towers.WEIGHTS_DIR,
+        default=tiny.WEIGHTS_DIR,
         help="folder for slip; the others go into its clip, wide, scenes",
     )
     parser.add_argument("--val", type=Path, help="dataset whose val splits the card scores; made where absent")
@@ -298,11 +296,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     commit = git_commit(Path(__file__).parent)
-    kinds = list(tiny_towers.KINDS) if options.kind == "all" else [options.kind]
+    kinds = list(tiny.KINDS) if options.kind == "all" else [options.kind]
     if options.val is not None and not (options.val / "takes.json").is_file():
         make_val(options.val, workers=options.workers)
     for scenes in (None, ScenesConfig()):
-        some = [kind for kind in kinds if tiny_towers.KINDS[kind].scenarios == (scenes is not None)]
+        some = [kind for kind in kinds if tiny.KINDS[kind].scenarios == (scenes is not None)]
         if some:
             _run_kinds(some, options, scenes, commit)
 
@@ -324,7 +322,7 @@ def _run_kinds(kinds: list[str], options: argparse.Namespace, scenes: ScenesConf
     given += [] if options.val is None else [f"--val {options.val.name}"]
     for kind in kinds:
         record = pretrain(
-            kind, data, tiny_towers.weights_dir(kind, options.out), config, frames=frames, val=options.val,
+            kind, data, tiny.weights_dir(kind, options.out), config, frames=frames, val=options.val,
             scenes=scenes, commit=commit,
             command=" ".join(["python -m eailkit.experiments.towers.pretrain", f"--kind {kind}", *given]),
         )  # fmt: skip

@@ -16,10 +16,10 @@ from eailkit.experiments.towers.frames import Frames, joined, read_frames
 from eailkit.experiments.towers.scores import nearest_prompt, retrieval
 from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
 from eailkit.scenarios.words import PHRASES
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 SCENARIOS = (*PRETRAINING, *HELD_OUT)
-PROMPTS: dict[str, tuple[str, ...]] = {  # the words of narrations, which have no "is ...ing"
+SCENARIO_PROMPTS: dict[str, tuple[str, ...]] = {  # the words of narrations, which have no "is ...ing"
     "walking about": ("C walks around.", "C walks"),
     "stairs": ("C walks up the stairs.", "C goes down the steps."),
     "running": ("C runs.", "C jogs on the path."),
@@ -97,7 +97,7 @@ def score_scenarios(model: VisionLanguage, frames: Frames, *, gallery: int = 100
     """
     scenario = frames.action >= 0
     known = frames.where(scenario)
-    best = nearest_prompt(model, known, [PROMPTS[name] for name in SCENARIOS])
+    best = nearest_prompt(model, known, [SCENARIO_PROMPTS[name] for name in SCENARIOS])
     right = best == known.action
     each = {n: 100.0 * float(right[known.action == k].mean()) for k, n in enumerate(SCENARIOS) if k in known.action}
     return {

@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from eailkit.datasets.egoexo4d import EgoExo4D
 from eailkit.errors import DatasetError
 from eailkit.experiments.towers.frames import Frames, read_frames
-from eailkit.vision_language.load import VisionLanguage
+from eailkit.vision_language import VisionLanguage
 
 VAL_SPLITS = ("val-seen", "val-unseen")
-PROMPTS = ("C {does}.", "C {does}", "C {does} in the kitchen.", "C {does} again.", "C {does} carefully")
+PROMPT_TEMPLATES = ("C {does}.", "C {does}", "C {does} in the kitchen.", "C {does} again.", "C {does} carefully")
 
 
 def third_person(action: str) -> str:
@@ -39,8 +39,10 @@ def third_person(action: str) -> str:
 
 
 def action_prompts(model: VisionLanguage, names: Sequence[str]) -> Float[np.ndarray, "classes d"]:
-    """Unit text features of action names: the mean over `PROMPTS` of each, as CLIP's paper ensembles its prompts."""
-    return _ensembles(model, [[prompt.format(does=third_person(name)) for prompt in PROMPTS] for name in names])
+    """Unit text features of action names: the mean over `PROMPT_TEMPLATES`, as CLIP's paper ensembles prompts."""
+    return _ensembles(
+        model, [[prompt.format(does=third_person(name)) for prompt in PROMPT_TEMPLATES] for name in names]
+    )
 
 
 def _ensembles(model: VisionLanguage, prompts: Sequence[Sequence[str]]) -> Float[np.ndarray, "classes d"]:
@@ -55,7 +57,7 @@ def nearest_prompt(
     return (model.encode_images(frames.image, ids=None) @ _ensembles(model, prompts).T).argmax(axis=1)
 
 
-def zero_shot(model: VisionLanguage, frames: Frames, names: Sequence[str]) -> dict[str, float]:
+def zero_shot_accuracy(model: VisionLanguage, frames: Frames, names: Sequence[str]) -> dict[str, float]:
     """How often the action name nearest to a frame is the true one, percent; frames outside all segments don't count.
 
     Returns:
@@ -135,7 +137,7 @@ def score_val(
     Args:
         model: any towers; a features file only knows images by their names and can't be scored here.
         root: a dataset in Ego-Exo4D's layout whose val takes have videos.
-        pair_s: as in `tower_frames.read_frames`.
+        pair_s: as in `frames.read_frames`.
         gallery: pairs in a gallery of retrieval; all different captions of a split that has fewer.
 
     Returns:
@@ -154,6 +156,6 @@ def score_val(
         pairs = min(gallery, len(set(frames.caption.tolist()) - {""}))
         scores[split] = {
             "retrieval": retrieval(model, frames, gallery=pairs) | {"gallery": pairs},
-            "zero-shot": zero_shot(model, frames, dataset.action_names),
+            "zero-shot": zero_shot_accuracy(model, frames, dataset.action_names),
         }
     return scores

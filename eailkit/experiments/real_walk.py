@@ -1,12 +1,11 @@
 """The real Aria walk (11.3 s, one wearer) through the whole of a trained run: its error, whatever it is.
 
-Needs the folder of real recordings that EAILKIT_REAL_DATA names. One walk of eleven seconds in a room that isn't a
+One walk of eleven seconds in a room that isn't a
 kitchen decides nothing; it shows that real input goes through and what comes out.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,28 @@ import numpy as np
 from eailkit.datasets import open_map, open_recording
 from eailkit.experiments.eail_run import Run
 from eailkit.preprocess.mapgrid import free_cells
-from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
+from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit, hash_files
 
 
-def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "results") -> None:
-    """Localize the walk with the run's own weights and write table `real_walk_<profile>`."""
-    walk = Path(os.environ["EAILKIT_REAL_DATA"]) / "aria_walk"
+def record_real_walk(
+    out: str | Path,
+    profile: str,
+    real: str | Path,
+    seed: int = 0,
+    *,
+    results_dir: str | Path = RESULTS_DIR,
+    command: str = "eailkit reproduce real-walk",
+) -> Path:
+    """Localize the walk with the run's own weights and write table `real_walk_<profile>`.
+
+    Args:
+        out: folder of EAIL's run.
+        real: folder of the walk's recording, as Aria's tools leave it.
+    """
+    walk = Path(real)
+    recording = open_recording(walk)
     run = Run(out, profile, seed=seed)
     localizer = run.localizer(run.train_stage1()[0], run.train_stage2(run.train_stage1()[0])[0])
-    recording = open_recording(walk)
     room = localizer.encode_map(open_map(walk / "trajectory" / "global_points.csv.gz"))
     track = localizer.localize(recording.imu, room)
     truth = recording.trajectory.position_at(track.time_s + recording.imu.t_s[0])[:, :2]
@@ -46,9 +58,9 @@ def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "
         }
         rows.append(LedgerRow(
             id=name, question=f"How far off is '{name}' on the real walk of {len(truth)} s?",
-            command=f"EAILKIT_REAL_DATA=... python -m benchmarks --profile {profile} --seeds {seed} --only real_walk",
+            command=command,
             config={"side of the square (m)": round(room.grid.side_m, 2), "cells with points": int(filled.sum())},
             commit=git_commit(), data_hash=hash_files(walk), seeds=(seed,), mean=mean,
             spread=dict.fromkeys(mean, 0.0), minutes=0.0, device=device_name(),
         ))  # fmt: skip
-    append_rows(f"real_walk_{profile}", rows, results_dir=results)
+    return append_rows(f"real_walk_{profile}", rows, results_dir=results_dir)

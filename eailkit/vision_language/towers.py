@@ -207,14 +207,14 @@ def load(spec: str | Path) -> VisionLanguage:
 
 
 def _tiny(kind: str) -> Towers:
-    from eailkit.vision_language import tiny as tiny_towers
+    from eailkit.vision_language import tiny
 
-    if kind not in tiny_towers.KINDS:
+    if kind not in tiny.KINDS:
         raise CheckpointError(
             f"vision-language 'tiny-{kind}': found no shipped towers of that kind; expected one of "
-            f"{', '.join(f'tiny-{k}' for k in tiny_towers.KINDS)}, or 'tiny' for the first; choose one of these."
+            f"{', '.join(f'tiny-{k}' for k in tiny.KINDS)}, or 'tiny' for the first; choose one of these."
         )
-    return tiny_file(tiny_towers.weights_dir(kind) / "model.safetensors", kind)
+    return tiny_file(tiny.weights_dir(kind) / "model.safetensors", kind)
 
 
 def tiny_file(path: Path, kind: str) -> Towers:
@@ -227,13 +227,13 @@ def tiny_file(path: Path, kind: str) -> Towers:
     """
     import open_clip
 
-    from eailkit.vision_language import tiny as tiny_towers
+    from eailkit.vision_language import tiny
 
-    model = tiny_towers.load_model(path, kind=kind)
+    model = tiny.load_model(path, kind=kind)
     cfg = open_clip.get_model_preprocess_cfg(model)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     return Towers(
-        model, tiny_towers.tokenizer(), name=f"tiny-{kind}-{digest}", embed_dim=model.text_projection.shape[1],
+        model, tiny.tokenizer(), name=f"tiny-{kind}-{digest}", embed_dim=model.text_projection.shape[1],
         image_size=_side(cfg["size"]), mean=cfg["mean"], std=cfg["std"],
     )  # fmt: skip
 

@@ -1,20 +1,22 @@
-"""EAIL beside its references, the criteria of the first release, and error over elapsed time (Fig. 4).
+"""EAIL's recorded tables: beside its references, the criteria of the first release, error over elapsed time (Fig. 4).
 
 Trains in this run and evaluates on both test splits; nothing is chosen here, and nothing comes from shipped weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from eailkit.eail.evaluation import METRICS, Table, criterion, error_over_time
+from eailkit.eail.evaluation import Table, criterion, error_over_time
 from eailkit.experiments.bounds import BOUNDS
 from eailkit.experiments.eail_run import FULL, Run
+from eailkit.metrics import METRICS
 from eailkit.profiles import get_profile
-from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 
 CRITERIA = (  # (other line, metric, how many times better)
     ("free space", "SR@0.4m", 2.0),
@@ -24,10 +26,24 @@ CRITERIA = (  # (other line, metric, how many times better)
 )
 
 
-def record(out: str | Path, profile: str, seeds: list[int] | None = None, results: str | Path = "results") -> None:
-    """Train every seed, then write tables `localization_<profile>`, `gates_<profile>` and `drift_<profile>`."""
-    seeds = seeds or list(get_profile(profile).seeds)
-    command = f"python -m benchmarks --profile {profile} --seeds {' '.join(map(str, seeds))} --only localization"
+def record_localization(
+    out: str | Path,
+    profile: str,
+    seeds: Sequence[int] = (),
+    *,
+    results_dir: str | Path = RESULTS_DIR,
+    command: str = "eailkit reproduce localization",
+) -> Path:
+    """Train every seed, then write tables localization, criteria, drift and bounds, each `<table>_<profile>.json`.
+
+    Args:
+        out: folder of datasets, caches and weights; what a run finished is found again there.
+        seeds: the profile's where none is given.
+
+    Returns:
+        the path of the first table.
+    """
+    seeds = tuple(seeds) or get_profile(profile).seeds
     minutes, tables, drifts = 0.0, [], []
     for seed in seeds:
         run = Run(out, profile, seed=seed)
@@ -37,13 +53,13 @@ def record(out: str | Path, profile: str, seeds: list[int] | None = None, result
         drifts.append(_drift(run, stage1, stage2))
         minutes += sum(history.minutes for history in run.histories.values())  # of training, resumed runs included
     common = {
-        "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": tuple(seeds),
+        "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": seeds,
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    append_rows(f"localization_{profile}", method_rows(tables, common), results_dir=results)
-    append_rows(f"criteria_{profile}", _criterion_rows(tables, common), results_dir=results)
-    append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results)
-    append_rows(f"bounds_{profile}", _bounds_rows(run.bounds(), common), results_dir=results)
+    append_rows(f"criteria_{profile}", _criterion_rows(tables, common), results_dir=results_dir)
+    append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results_dir)
+    append_rows(f"bounds_{profile}", _bounds_rows(run.bounds(), common), results_dir=results_dir)
+    return append_rows(f"localization_{profile}", method_rows(tables, common), results_dir=results_dir)
 
 
 def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:

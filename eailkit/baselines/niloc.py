@@ -1,0 +1,71 @@
+"""Location from the IMU without a map, after NILoc (CVPR 2022), on stage 1's features and over many rooms.
+
+What it can know is where people tend to be and how they move there: the table's line "IMU alone".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eailkit.eail.prepared import Prepared
+from eailkit.eail.sequences import Prediction, SequenceBatches
+from eailkit.eail.stage1 import Features
+from eailkit.losses import trajectory_loss
+from eailkit.preprocess.mapgrid import CELLS
+from eailkit.profiles import Profile
+from eailkit.training import History, TrainConfig, fit
+
+
+class ImuAlone(nn.Module):
+    """Location from stage-1 IMU features without a map (the idea of NILoc+, multi-scene): it knows habits only.
+
+    Three temporal convolutions over F^M, then 400 logits a second.
+    """
+
+    def __init__(self, embed_dim: int = 128, channels: int = 128):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Conv1d(embed_dim if i == 0 else channels, channels, 5, padding=2) for i in range(3)
+        )
+        self.head = nn.Linear(channels, CELLS)
+
+    def forward(self, imu: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time 400"]:
+        """Location logits for each second."""
+        x = imu.transpose(1, 2)
+        for i, block in enumerate(self.blocks):
+            y = F.gelu(block(x))
+            x = y if i == 0 else x + y
+        return self.head(x.transpose(1, 2))
+
+
+def train_imu_alone(
+    prepared: Prepared, features: Features, profile: Profile, out_dir: str | Path, *, train: TrainConfig | None = None,
+    tag: str = "", progress: bool = True,
+) -> tuple[ImuAlone, History]:  # fmt: skip
+    """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees."""
+    train = train or profile.stage2
+    torch.manual_seed(train.seed)
+    model = ImuAlone(profile.embed_dim)
+    batches = SequenceBatches(prepared, features, batch=profile.stage2_batch, time=profile.sequence_s)
+
+    def loss_of(wrapped, batch: dict) -> dict[str, Tensor]:
+        nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
+        return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
+
+    context = hashlib.sha1(repr((tag, prepared.data_hash)).encode()).hexdigest()[:12]
+    history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
+    return model.eval(), history
+
+
+@torch.inference_mode()
+def predict_imu_alone(model: ImuAlone, features: Features, take) -> Prediction:
+    """`ImuAlone` over a whole take at once: its convolutions see 13 s around each second."""
+    imu = torch.from_numpy(np.array(features.takes[take.name][0], np.float32))
+    return Prediction(model(imu[None])[0].softmax(-1).numpy())

@@ -1,0 +1,168 @@
+"""What `eailkit reproduce NAME` runs: the one road from an experiment to a table of the ledger.
+
+Every recorded table of EAIL and PRIMUS has a name here. Nothing heavy is imported before an experiment is asked for,
+so that the command line can list them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eailkit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        name: of `EXPERIMENTS`.
+        profile: size of what is made.
+        out: folder of data, weights and scores; the experiment's own where None.
+        kitchens: SynthKitchen or Ego-Exo4D root that PRIMUS pretrains on too.
+        real: folder of the real recordings that the experiment reads.
+        encoders: PRIMUS's, "paper" or "ours"; both where empty.
+        seeds: the profile's, or 0, where empty.
+        results_dir: folder of the ledger.
+    """
+
+    name: str
+    profile: str = "quick"
+    out: str | Path | None = None
+    kitchens: str | Path | None = None
+    real: str | Path | None = None
+    encoders: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    results_dir: str | Path = "results"
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that is made lies."""
+        return Path(self.out or EXPERIMENTS[self.name].out)
+
+    @property
+    def command(self) -> str:
+        """The command that asks for the same; folders that a reader has elsewhere are named by their option."""
+        told = f"eailkit reproduce {self.name} --profile {self.profile}"
+        told += "".join(f" --{k} {k.upper()}" for k in ("kitchens", "real") if getattr(self, k))
+        return told + "".join(f" --encoder {e}" for e in self.encoders) + "".join(f" --seed {s}" for s in self.seeds)
+
+    @property
+    def options(self) -> dict:
+        """What every experiment takes."""
+        return {"results_dir": self.results_dir, "command": self.command}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of `eailkit reproduce`.
+
+    Attributes:
+        about: what it records, a few words.
+        run: makes the table and returns its path.
+        out: default folder.
+        needs_real: whether it can't do without `Request.real`.
+    """
+
+    about: str
+    run: Callable[[Request], Path]
+    out: str = "runs/bench"
+    needs_real: bool = False
+
+
+def reproduce(request: Request) -> Path:
+    """Make (or find) all that an experiment needs, write its table, and return the table's path.
+
+    Raises:
+        ConfigError: no such experiment, real recordings that it needs aren't given, or as it says itself.
+    """
+    if request.name not in EXPERIMENTS:
+        raise ConfigError(
+            f"reproduce: found '{request.name}'; expected one of {', '.join(EXPERIMENTS)}; choose one of these."
+        )
+    experiment = EXPERIMENTS[request.name]
+    if experiment.needs_real and request.real is None:
+        raise ConfigError(f"{request.name}: found no real recordings; expected their folder; give --real FOLDER.")
+    return experiment.run(request)
+
+
+def _localization(request: Request) -> Path:
+    from eailkit.experiments.tables import record_localization
+
+    return record_localization(request.folder, request.profile, request.seeds, **request.options)
+
+
+def _joined(request: Request) -> Path:
+    from eailkit.experiments.eail_with_primus import record_joined
+
+    return record_joined(request.folder, request.profile, _one_seed(request), **request.options)
+
+
+def _real_walk(request: Request) -> Path:
+    from eailkit.experiments.real_walk import record_real_walk
+
+    return record_real_walk(request.folder, request.profile, request.real, _one_seed(request), **request.options)
+
+
+def _tuning(request: Request) -> Path:
+    from eailkit.experiments.primus_tuning import record_tuning
+
+    return record_tuning(request.folder, request.profile, request.real, _one_seed(request), **request.options)
+
+
+def _figure(request: Request) -> Path:
+    from eailkit.experiments.primus_curves import reproduce
+
+    return reproduce(request.name, _primus(request), encoders=_encoders(request), **request.options)
+
+
+def _claims(request: Request) -> Path:
+    from eailkit.experiments.primus_claims import record_claims
+
+    return record_claims(_primus(request), **request.options)
+
+
+def _placement(request: Request) -> Path:
+    from eailkit.experiments.placement import placement
+
+    return placement(_primus(request), encoders=_encoders(request), **request.options)
+
+
+def _primus(request: Request):
+    from eailkit.experiments.primus_run import PrimusRun
+
+    return PrimusRun(
+        request.folder, request.profile, kitchens=request.kitchens, real=request.real, seed=_one_seed(request)
+    )
+
+
+def _encoders(request: Request) -> tuple[str, ...]:
+    return request.encoders or ("paper", "ours")
+
+
+def _one_seed(request: Request) -> int:
+    if len(request.seeds) > 1:
+        raise ConfigError(
+            f"{request.name}: found seeds {', '.join(map(str, request.seeds))}; expected one; run it once a seed."
+        )
+    return request.seeds[0] if request.seeds else 0
+
+
+def _primus_row(about: str, run: Callable[[Request], Path]) -> Experiment:
+    return Experiment(about, run, out="runs/primus")
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "localization": Experiment("EAIL beside its references, its criteria, drift and bounds", _localization),
+    "joined": Experiment("EAIL with PRIMUS's encoder", _joined),
+    "real-walk": Experiment("EAIL on a real walk with Aria glasses", _real_walk, needs_real=True),
+    "primus-fig4": _primus_row("how many labels each pretraining needs", _figure),
+    "primus-fig5": _primus_row("which terms carry the result", _figure),
+    "primus-fig6": _primus_row("how much aligned data it needs", _figure),
+    "primus-lines": _primus_row("what needs no pretraining", _figure),
+    "primus-claims": _primus_row("verdicts on what the others scored", _claims),
+    "primus-placement": _primus_row("the sensor at other places on the head", _placement),
+    "primus-tuning": Experiment("recipes of our encoder, on the tuning set", _tuning, needs_real=True),
+}
