@@ -16,6 +16,7 @@ from eailkit.course.report import clock
 from eailkit.experiments.eail_run import FULL
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
+from eailkit.results.names import TEST_SETS, point_key
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CARD = README.parent / "docs" / "synthkitchen.md"
@@ -97,7 +98,6 @@ PRIMUS_LINES = (  # table, row of it, what README calls it
     ("primus_fig4_bench", "PRIMUS, as released | random", "PRIMUS as released"),
     ("primus_lines_bench", "standard training | proper", "the paper's encoder, trained anew on those windows alone"),
 )
-REAL = "real, other device"
 COLUMNS = "| seen: 0.4 m | seen: RS | seen: top-1 | unseen: 0.4 m | unseen: RS | unseen: top-1 |"
 
 
@@ -106,10 +106,10 @@ def _primus(results: Path) -> str:
     out = ["| macro-F1 (%) at shots per class | " + " | ".join(map(str, shots)) + " |", "|---|" + "---|" * len(shots)]
     for table, line, name in PRIMUS_LINES:
         rows = {row["id"]: row for row in read(table, results_dir=results)}
-        if f"{REAL} | {line}" not in rows:
+        if f"{TEST_SETS[2]} | {line}" not in rows:
             continue
-        mean, spread = (rows[f"{REAL} | {line}"][part] for part in ("mean", "spread"))
-        keys = [f"macro_f1@{n}, %" for n in shots]
+        mean, spread = (rows[f"{TEST_SETS[2]} | {line}"][part] for part in ("mean", "spread"))
+        keys = [point_key("macro_f1", n) for n in shots]
         cells = [f"{mean[k]:.1f} ± {spread[k]:.1f}" if k in mean else "–" for k in keys]
         out.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(out) if len(out) > 2 else "Not recorded yet."

@@ -25,7 +25,7 @@ TRIM_S = 5.0
 class HeadRecording:
     """Accelerometer (m/s2) and gyroscope (rad/s) at the same times of a regular grid."""
 
-    wearer: str
+    participant: str
     activity: str
     acc_mps2: Float[np.ndarray, "n 3"]
     gyro_radps: Float[np.ndarray, "n 3"]

@@ -26,13 +26,15 @@ COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --only realism"
 CROSS = ("walking", "standing")
 
 
-def record(results: str | Path = "results", picture: str | Path = "docs/realism.png", wearers: int = WEARERS) -> None:
+def record(
+    results: str | Path = "results", picture: str | Path = "docs/realism.png", participants: int = WEARERS
+) -> None:
     """Compare, write table `realism` and draw the spectra."""
     start, folder = time.monotonic(), real_folder()
     real = {activity: [] for activity in ACTIVITIES}
     for recording in classyglass(folder, set(ACTIVITIES)):
         real[recording.activity].append(recording)
-    simulated = simulate_all(wearers)
+    simulated = simulate_all(participants)
     rows = compare(real, simulated, published(folder))
     shared = {
         "command": COMMAND, "commit": git_commit(), "seeds": (70_000,), "device": device_name(),
@@ -45,9 +47,9 @@ def record(results: str | Path = "results", picture: str | Path = "docs/realism.
     draw(real, simulated, picture)
 
 
-def simulate_all(wearers: int) -> dict[str, list[HeadRecording]]:
+def simulate_all(participants: int) -> dict[str, list[HeadRecording]]:
     """Recordings of every activity, over the machine's cores."""
-    jobs = [(activity, wearer) for activity in ACTIVITIES for wearer in range(wearers)]
+    jobs = [(activity, participant) for activity in ACTIVITIES for participant in range(participants)]
     with ProcessPoolExecutor(initializer=_open_room) as pool:
         made = list(pool.map(_simulate, jobs, chunksize=8))
     return {activity: [m for m in made if m.activity == activity] for activity in ACTIVITIES}

@@ -37,10 +37,10 @@ LEAST_S, EDGE_S = 10.0, 0.3  # shortest stretch; what is left off at both its en
 COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --only scenarios"
 
 
-def record(results: str | Path = "results", wearers: int = WEARERS) -> None:
+def record(results: str | Path = "results", participants: int = WEARERS) -> None:
     """Simulate, compare and write table `scenarios`."""
     start, folder = time.monotonic(), real_folder()
-    known, ours = published(folder), simulate_all(wearers)
+    known, ours = published(folder), simulate_all(participants)
     shared = {
         "command": COMMAND, "commit": git_commit(), "seeds": (FIRST_SEED,), "device": device_name(),
         "data_hash": hash_files(folder, "realism_stats.json"),
@@ -48,7 +48,7 @@ def record(results: str | Path = "results", wearers: int = WEARERS) -> None:
     rows = {a: single_axis(a, "in view", found, known[a], steps=a in ON_FEET) for a, found in ours.items()}
     share = 100.0 * float(np.mean([r["inside"] for found in rows.values() for r in found]))
     question = "How many statistics have their simulated median inside the real wearers' p10 to p90?"
-    config = {"wearers simulated": wearers, "minutes": MINUTES, "shortest stretch (s)": LEAST_S}
+    config = {"wearers simulated": participants, "minutes": MINUTES, "shortest stretch (s)": LEAST_S}
     ledger = [ledger_row("all", question, {"inside (%)": share}, config, shared)]
     for activity, found in rows.items():
         row = activity_row(found, shared)
@@ -59,17 +59,17 @@ def record(results: str | Path = "results", wearers: int = WEARERS) -> None:
     append_rows("scenarios", [LedgerRow(**row, minutes=minutes) for row in ledger], results_dir=results)
 
 
-def simulate_all(wearers: int) -> dict[str, list[dict[str, float]]]:
+def simulate_all(participants: int) -> dict[str, list[dict[str, float]]]:
     """Statistics of each activity, one for each wearer whose take has a stretch of it long enough."""
     ours: dict[str, list[dict[str, float]]] = {activity: [] for activity in BESIDE}
     for scenario in dict.fromkeys(name for name, _ in BESIDE.values()):
-        for seed in range(FIRST_SEED, FIRST_SEED + wearers):
-            for activity, found in wearer(scenario, seed).items():
+        for seed in range(FIRST_SEED, FIRST_SEED + participants):
+            for activity, found in participant(scenario, seed).items():
                 ours[activity].append(found)
     return ours
 
 
-def wearer(scenario: str, seed: int) -> dict[str, dict[str, float]]:
+def participant(scenario: str, seed: int) -> dict[str, dict[str, float]]:
     """One person's take of a scenario as 1A's sensor has it: statistics of each activity that it holds."""
     take = simulate_scenario(scenario, draw_person(seed), MINUTES, seed)
     acc, gyro = felt(take.motion, seed, 0.0, take.motion.duration_s)

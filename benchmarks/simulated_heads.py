@@ -100,11 +100,11 @@ def _stance(start_s: float, end_s: float, profile: MotionProfile, *, seated: boo
     return Stance(start_s, end_s, replace(profile, seated=float(seated)), 0.78 if seated else 1.2, 0.4)
 
 
-def simulate(activity: str, wearer: int, room: Room) -> HeadRecording:
+def simulate(activity: str, participant: int, room: Room) -> HeadRecording:
     """One recording of ninety seconds at 100 Hz, trimmed and stored as the real ones."""
-    motion = motion_of(activity, draw_person(70_000 + wearer), room, 70_000 + wearer)
-    acc, gyro = felt(motion, 70_000 + wearer, TRIM_S, DURATION_S - TRIM_S)
-    return HeadRecording(f"simulated {wearer}", activity, acc, gyro, RATE_HZ)
+    motion = motion_of(activity, draw_person(70_000 + participant), room, 70_000 + participant)
+    acc, gyro = felt(motion, 70_000 + participant, TRIM_S, DURATION_S - TRIM_S)
+    return HeadRecording(f"simulated {participant}", activity, acc, gyro, RATE_HZ)
 
 
 def felt(
@@ -118,14 +118,14 @@ def felt(
     return acc, gyro
 
 
-def aria_like_walk(wearer: int) -> HeadRecording:
+def aria_like_walk(participant: int) -> HeadRecording:
     """Eleven seconds of a walk through a hall at 800 Hz, through Aria's left IMU, device axes as the real one."""
-    person = draw_person(71_000 + wearer)
-    motion = head_motion(hall_walk(person, wearer), person, wearer)
-    stream = simulate_imu(motion, ARIA_LEFT, wearer)
+    person = draw_person(71_000 + participant)
+    motion = head_motion(hall_walk(person, participant), person, participant)
+    stream = simulate_imu(motion, ARIA_LEFT, participant)
     inside = slice(int(10 * stream.rate_hz), int(21.3 * stream.rate_hz))
     acc, gyro = stream.acc_mps2[inside].astype(float), stream.gyro_radps[inside].astype(float)
-    return HeadRecording(f"simulated {wearer}", "walking", acc, gyro, float(stream.rate_hz))
+    return HeadRecording(f"simulated {participant}", "walking", acc, gyro, float(stream.rate_hz))
 
 
 def resting_noise(seconds: float = 60.0) -> dict[str, dict[str, float]]:

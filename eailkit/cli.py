@@ -23,6 +23,7 @@ _SCENARIOS_HELP = (
 )
 _IMU_HELP = "Parquet, CSV or npz with time, acc and gyro, a take, or another that can be read; may be repeated."
 _AT_HELP = "Before the heads, or after the one that was trained against video and text, or against other views."
+_WEIGHTS_HELP = "A shipped name, a file of `eailkit.primus.model.save`, or the public PRIMUS checkpoint (.pt, .ckpt)."
 _OUT_HELP = "Folder of data, weights and scores."
 
 
@@ -131,7 +132,7 @@ def localize(
 
 @commands.command()
 @click.option("--imu", required=True, multiple=True, type=click.Path(), help=_IMU_HELP)
-@click.option("--weights", default="primus-quick", help="A shipped name, or a file of `eailkit.primus.model.save`.")
+@click.option("--weights", default="primus-quick", help=_WEIGHTS_HELP)
 @click.option("--stride", default=5.0, type=click.FloatRange(0.02), help="Seconds between the starts of two windows.")
 @click.option("--at", default="encoder", type=click.Choice(["encoder", "multimodal", "ssl"]), help=_AT_HELP)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="Parquet: start_s, end_s, f000, ...")

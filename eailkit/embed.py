@@ -23,21 +23,29 @@ from eailkit.fewshot.windows import COVER
 from eailkit.files import DATA_SAMPLES, check_writable, write_atomically
 from eailkit.preprocess.imu import resample
 from eailkit.preprocess.windows import LENGTH_S, RATE_HZ, cut_windows
-from eailkit.primus.model import Primus, load
+from eailkit.primus.model import Primus, load, load_released
 from eailkit.recording import ImuStream
 
 WEIGHTS = {"primus-quick": DATA_SAMPLES / "primus_quick" / "model.safetensors"}  # what ships, by name
+RELEASED = (".pt", ".pth", ".ckpt")  # how the public checkpoint of PRIMUS ends
 PLACES = ("encoder", "multimodal", "ssl")  # where features are taken
 Span = tuple[float, float] | tuple[str, float, float]
 
 
 def load_encoder(weights: str | Path = "primus-quick") -> Primus:
-    """The encoder of a shipped name or of a file that `primus.model.save` wrote, in eval mode.
+    """The encoder of a shipped name, of a file that `primus.model.save` wrote, or of PRIMUS's public checkpoint.
+
+    Args:
+        weights: a file that ends in .pt, .pth or .ckpt is read as the public checkpoint.
+
+    Returns:
+        in eval mode.
 
     Raises:
         CheckpointError: the file is missing, truncated or of something else.
     """
-    return load(WEIGHTS.get(str(weights), Path(weights)))[0]
+    path = WEIGHTS.get(str(weights), Path(weights))
+    return load_released(path) if path.suffix in RELEASED else load(path)[0]
 
 
 def embed_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from eailkit.embed import load_encoder
 from eailkit.encoders.stacked_rnn import StackedRNN, StackedRnnConfig, load_public
 from eailkit.errors import CheckpointError, ConfigError
 from eailkit.primus.losses import (
@@ -100,6 +102,21 @@ def test_checkpoints_of_something_else_are_refused_in_one_sentence():
         load_public(StackedRNN(StackedRnnConfig(embed_dim=128)), state)
     with pytest.raises(CheckpointError, match="layer4"):
         load_public(StackedRNN(), {"layer4.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_embed_takes_the_public_checkpoint_and_refuses_another(tmp_path, wrapped):
+    state, x = public_state(), np.random.default_rng(0).normal(size=(3, 6, 250)).astype(np.float32)
+    torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "primus.ckpt")
+    model = load_encoder(tmp_path / "primus.ckpt")
+    with torch.no_grad():
+        hidden = load_public(StackedRNN(), state).eval()(torch.from_numpy(x))
+    np.testing.assert_allclose(model.embed(x, at="encoder"), hidden, rtol=1e-5, atol=1e-6)
+    torch.save({"layer4.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
+    for name in ("other.pt", "broken.pt", "absent.pt"):
+        with pytest.raises(CheckpointError, match=f"{name}: can't be read as the public PRIMUS checkpoint"):
+            load_encoder(tmp_path / name)
 
 
 def naive_info_nce(x, y, scale) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,5 +89,9 @@ def test_recorded_verdicts_are_read_back(tmp_path):
         data_hash="0", seeds=(0,), mean={"points": 3.0}, spread={"points": 2.0}, minutes=0.0, device="CPU",
     )  # fmt: skip
     append_rows("primus_claims_bench", [row], results_dir=tmp_path)
+    falls = replace(row, id="e", config=config | {"claim": "e", "what": "NN collapses"})  # as rows of November are
+    append_rows("primus_claims_bench", [falls], results_dir=tmp_path)
     table = primus_claims.claims_table(results_dir=tmp_path)
+    assert table[table.claim == "e"].points.tolist() == ["3.0 % [1.0, 5.0]"], "an accuracy, not a difference"
+    table = table[table.claim == "a"]
     assert table.points.tolist() == ["+3.0 [+1.0, +5.0]"] and table.verdict.tolist() == ["holds"]

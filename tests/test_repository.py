@@ -29,7 +29,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Rows of folders and single modules. A file imports from its own folder and from rows above its own in this list,
 # never from its row's other folders and never from rows below it, whether a module, a function or a type checker asks.
 FLOORS = (
-    ("errors", "losses", "metrics", "provenance", "parallel"),
+    ("errors", "losses", "metrics", "provenance", "parallel", "allocator"),
     ("recording", "files"),
     ("training",),
     ("preprocess", "datasets", "encoders", "vision_language", "synthkitchen"),
@@ -167,6 +167,24 @@ def test_no_module_imports_itself_round_a_circle():
     done: set[str] = set()
     for name in NAMES:
         assert not (found := circle(name, ())), " -> ".join(found)
+
+
+def test_contributing_maps_the_house_as_it_stands():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:eailkit|notebooks|benchmarks|results|docs|data_samples|tests)/[\w./-]*)`", text))
+    assert named and not [name for name in named if not (ROOT / name).exists()], (
+        "CONTRIBUTING.md names what isn't there"
+    )
+    folders = {path.parent for path in MODULES if path.parent.parent == ROOT / "eailkit"}
+    assert not [f.name for f in folders if f"eailkit/{f.name}/" not in named], "a folder without a line in the map"
+    modules = set(re.findall(r"`(eailkit(?:\.\w+)+)`", text))
+    assert not [m for m in modules if m.removeprefix("eailkit.") not in NAMES], (
+        "CONTRIBUTING.md names a module that isn't there"
+    )
+    for row, line in re.findall(r"^\| (\d?) *\| (.*?) \|", text, re.MULTILINE):
+        here = int(row) if row else here  # noqa: F821
+        for name in re.findall(r"`eailkit/(\w+)", line):
+            assert floor(name) == here - 1, f"{name} stands in row {floor(name) + 1} of FLOORS"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -50,21 +50,21 @@ class Entry:
     Attributes:
         name: "e001" to "e351", after the experiment's number.
         dataset: "1A" or "1B"; 1B is meant as a test set.
-        wearer: "user01" to "user27"; no wearer is in both datasets.
+        participant: "user01" to "user27"; no wearer is in both datasets.
         activity: one of `ACTIVITIES`.
         acc, gyro: CSV files, or the npz that holds both; None where the dataset has none.
     """
 
     name: str
     dataset: str
-    wearer: str
+    participant: str
     activity: str
     acc: Path | None
     gyro: Path | None
 
 
 def label_of(experiment: int) -> tuple[str, str, str]:
-    """Dataset, wearer and activity of an experiment's number: the CSV files say them nowhere else.
+    """Dataset, participant and activity of an experiment's number: the CSV files say them nowhere else.
 
     1A goes through its 11 activities wearer by wearer, 1B from 133 on through 15, and from wearer 24 (298) on
     through 14, without running.
@@ -77,14 +77,14 @@ def label_of(experiment: int) -> tuple[str, str, str]:
         ('1A', 'user02', 'walking')
     """
     if 1 <= experiment <= 132:
-        wearer, activity = divmod(experiment - 1, 11)
-        return "1A", f"user{wearer + 1:02d}", ACTIVITIES[activity]
+        participant, activity = divmod(experiment - 1, 11)
+        return "1A", f"user{participant + 1:02d}", ACTIVITIES[activity]
     if 133 <= experiment <= 297:
-        wearer, activity = divmod(experiment - 133, 15)
-        return "1B", f"user{wearer + 13:02d}", ACTIVITIES[activity]
+        participant, activity = divmod(experiment - 133, 15)
+        return "1B", f"user{participant + 13:02d}", ACTIVITIES[activity]
     if 298 <= experiment <= 353:
-        wearer, activity = divmod(experiment - 298, 14)
-        return "1B", f"user{wearer + 24:02d}", tuple(a for a in ACTIVITIES if a != "running")[activity]
+        participant, activity = divmod(experiment - 298, 14)
+        return "1B", f"user{participant + 24:02d}", tuple(a for a in ACTIVITIES if a != "running")[activity]
     raise DatasetError(
         f"ClassyGlass: found experiment {experiment}; expected 1 to 132 (1A) or 133 to 353 (1B); check the file's name."
     )
@@ -191,8 +191,8 @@ def open_path(path: Path) -> Recording:
         raise RecordingError(
             f"{path}: found a pack of {len(held)} recordings; expected one; name it, such as {path.name}/{held[0]}."
         )
-    dataset, wearer, activity = label_of(int(path.name[1:]))
-    return _whole(Entry(path.name, dataset, wearer, activity, path.parent, path.parent), MAX_GAP_S, MIN_RATE_HZ)
+    dataset, participant, activity = label_of(int(path.name[1:]))
+    return _whole(Entry(path.name, dataset, participant, activity, path.parent, path.parent), MAX_GAP_S, MIN_RATE_HZ)
 
 
 def is_recording(path: Path) -> bool:
@@ -223,7 +223,9 @@ def _whole(entry: Entry, max_gap_s: float, min_rate_hz: float) -> Recording:
 
 
 def _recordings(entry: Entry, streams: tuple[ImuStream, ...]) -> tuple[Recording, ...]:
-    return as_recordings(entry.name, streams, activity=entry.activity, participant=entry.wearer, split=entry.dataset)
+    return as_recordings(
+        entry.name, streams, activity=entry.activity, participant=entry.participant, split=entry.dataset
+    )
 
 
 def _sensors(entry: Entry) -> tuple[Samples, Samples]:
@@ -304,13 +306,13 @@ def _csv_entries(root: Path, pattern: str = "**/*_MetaWear_*.csv") -> list[Entry
         files[name["sensor"]] = path
     entries = []
     for experiment, files in found.items():
-        dataset, wearer, activity = label_of(experiment)
+        dataset, participant, activity = label_of(experiment)
         acc, gyro = files.get("Accelerometer"), files.get("Gyroscope")
         folder = (acc or gyro).parent.name
-        if (user := re.fullmatch(r"User(\d+)", folder)) and f"user{int(user[1]):02d}" != wearer:
+        if (user := re.fullmatch(r"User(\d+)", folder)) and f"user{int(user[1]):02d}" != participant:
             raise DatasetError(
-                f"{acc or gyro}: found experiment {experiment} in {folder}; expected it with {wearer}; "
+                f"{acc or gyro}: found experiment {experiment} in {folder}; expected it with {participant}; "
                 "was a file moved?"
             )
-        entries.append(Entry(f"e{experiment:03d}", dataset, wearer, activity, acc, gyro))
+        entries.append(Entry(f"e{experiment:03d}", dataset, participant, activity, acc, gyro))
     return entries

@@ -1,7 +1,8 @@
-"""How much can be known: what bounds every method on a dataset, room by room.
+"""How much is known of the place beforehand, room by room: what every method on a dataset is read against.
 
 A second of head motion says at best which action goes on. How many bits of place are left then, how far an oracle of
-the action comes, what a map or a habit alone is worth, and how like an unseen room is to one that was trained in.
+the action comes, what a map or a habit alone is worth, and how like an unseen room is to one that was trained in. The
+oracle is no bound: it counts the room's other takes, and an unseen room has few.
 """
 
 from __future__ import annotations

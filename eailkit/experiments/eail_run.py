@@ -228,7 +228,7 @@ class Run:
         return table
 
     def bounds(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
-        """What bounds every method, room by room: see `bounds.bounds`."""
+        """What every method is read against, room by room: see `bounds.bounds`."""
         return bounds(self.prepared, splits)
 
     def train_velocity(self):

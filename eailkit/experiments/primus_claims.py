@@ -11,6 +11,7 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
@@ -30,6 +31,14 @@ DOMAIN, OTHER, REAL = TEST_SETS
 BASELINES = ("SimCLR", "IMU2CLIP", "MultitaskSSL")
 
 
+class Expect(StrEnum):
+    """What a claim says of a comparison."""
+
+    BETTER = "better"
+    ON_PAR = "on par"
+    COLLAPSE = "collapse"  # the accuracy stays below twice that of guessing
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One paired comparison: a minus b, averaged over numbers of shots per class.
@@ -38,7 +47,7 @@ class Comparison:
         claim: "a" to "f", or "goal".
         test: a test set.
         a, b: methods of Figs. 4 to 6 ("PRIMUS") or lines without pretraining.
-        expect: "better", "on par", or "collapse" (a's accuracy stays below twice that of guessing).
+        expect: what the claim says.
         shots: numbers of shots per class; None for all below 500 that were run.
         head: that reads both encoders; handcrafted features have one of their own.
         aligned: share of aligned data of a.
@@ -48,21 +57,29 @@ class Comparison:
     test: str
     a: str
     b: str
-    expect: str = "better"
+    expect: Expect = Expect.BETTER
     shots: tuple[int, ...] | None = None
     head: Head = Head.RANDOM
     aligned: float = 1.0
 
+    @property
+    def what(self) -> str:
+        """The claim's comparison in words, as the ledger keeps it."""
+        name = self.a + (f" ({self.aligned:.0%} aligned)" if self.aligned < 1 else "")
+        if self.expect == Expect.COLLAPSE:
+            return f"{name} collapses"
+        return f"{name} {self.expect} {'than' if self.expect == Expect.BETTER else 'with'} {self.b}"
+
 
 COMPARISONS: tuple[Comparison, ...] = (
     *(Comparison("a", DOMAIN, "PRIMUS", b) for b in (*BASELINES, SCRATCH)),
-    Comparison("b", OTHER, "PRIMUS", "IMU2CLIP", "on par"),
+    Comparison("b", OTHER, "PRIMUS", "IMU2CLIP", Expect.ON_PAR),
     *(Comparison("b", OTHER, "PRIMUS", b) for b in ("SimCLR", "MultitaskSSL", SCRATCH)),
     *(Comparison("c", REAL, "PRIMUS", b, shots=FEW) for b in (*BASELINES, SCRATCH)),
     *(Comparison("d", test, "PRIMUS", "MM + NN") for test in (OTHER, REAL)),
-    Comparison("d", DOMAIN, "PRIMUS", "MM + NN", "on par"),
-    *(Comparison("e", test, name, "", "collapse") for test in TEST_SETS for name in ("NN", "NN, IMU alone")),
-    *(Comparison("f", test, "PRIMUS", "IMU2CLIP", "on par", aligned=0.1) for test in TEST_SETS),
+    Comparison("d", DOMAIN, "PRIMUS", "MM + NN", Expect.ON_PAR),
+    *(Comparison("e", test, name, "", Expect.COLLAPSE) for test in TEST_SETS for name in ("NN", "NN, IMU alone")),
+    *(Comparison("f", test, "PRIMUS", "IMU2CLIP", Expect.ON_PAR, aligned=0.1) for test in TEST_SETS),
     *(Comparison("goal", REAL, "PRIMUS", HANDCRAFTED, shots=(n,), head=Head.ENCODER) for n in FEW),
     *(Comparison("goal", REAL, "PRIMUS", UNTRAINED, shots=(n,), head=Head.ENCODER) for n in FEW),
 )
@@ -82,7 +99,7 @@ def compare(scores: Scores, item: Comparison, encoder: str) -> tuple[str, Interv
         encoder: "paper" or "ours".
     """
     a = (Line(item.a, encoder, item.aligned).name, item.head)
-    if item.expect == "collapse":
+    if item.expect == Expect.COLLAPSE:
         shots = _shots(scores, item, a)
         if not shots:
             return None
@@ -116,12 +133,10 @@ def judge(figures: Figures, encoders: Sequence[str] = ("paper", "ours")) -> pd.D
             found = compare(figures.scores[item.test], item, encoder)
             if found is None:
                 continue
-            name = item.a + (f" ({item.aligned:.0%} aligned)" if item.aligned < 1 else "")
-            what = f"{name} collapses" if item.expect == "collapse" else f"{name} {item.expect} {_than(item)}"
             rows.append(
                 {
-                    "claim": item.claim, "encoder": encoder, "test": item.test, "what": what, "verdict": found[0],
-                    "mean": found[1].mean, "low": found[1].low, "high": found[1].high,
+                    "claim": item.claim, "encoder": encoder, "test": item.test, "what": item.what, "verdict": found[0],
+                    "expect": item.expect, "mean": found[1].mean, "low": found[1].low, "high": found[1].high,
                     "shots": _told(item),
                 }
             )  # fmt: skip
@@ -129,17 +144,13 @@ def judge(figures: Figures, encoders: Sequence[str] = ("paper", "ours")) -> pd.D
 
 
 def _told(item: Comparison) -> str:
-    if item.expect == "collapse":
+    if item.expect == Expect.COLLAPSE:
         return "most"
     return "all" if item.shots is None else _counts(item.shots)
 
 
 def _counts(shots: tuple[int, ...]) -> str:
     return str(shots[0]) if len(shots) == 1 else f"{shots[0]} to {shots[-1]}"
-
-
-def _than(item: Comparison) -> str:
-    return f"than {item.b}" if item.expect == "better" else f"with {item.b}"
 
 
 def record_claims(
@@ -160,7 +171,8 @@ def record_claims(
             command=command or "eailkit reproduce primus-claims",
             config={
                 "claim": r.claim, "encoder": r.encoder, "test": r.test, "what": r.what, "shots": r.shots,
-                "verdict": r.verdict, "profile": run.profile, "low": round(r.low, 3), "high": round(r.high, 3),
+                "expect": r.expect, "verdict": r.verdict, "profile": run.profile,
+                "low": round(r.low, 3), "high": round(r.high, 3),
                 "spread": "half of the 95 % interval over participants and draws",
             },
             commit=commit or ledger.git_commit(), data_hash=run.triplets.data_hash, seeds=(run.seed,),
@@ -172,12 +184,16 @@ def record_claims(
     return ledger.append_rows(f"primus_claims_{run.profile}", rows, results_dir=results_dir)
 
 
+_EXPECTED = {(item.claim, item.test, item.what): item.expect for item in COMPARISONS}
+
+
 def claims_table(profile: str = "bench", *, results_dir: Path | str = ledger.RESULTS_DIR) -> pd.DataFrame:
     """The recorded verdicts beside the paper's claims: columns claim, encoder, test, what, verdict, points, shots."""
     rows = []
     for row in ledger.read(f"primus_claims_{profile}", results_dir=results_dir):
         c = row["config"]
-        accuracy = c["what"].endswith("collapses")  # everything else is a difference
+        expect = c.get("expect") or _EXPECTED.get((c["claim"], c["test"], c["what"]))  # older rows don't say
+        accuracy = expect == Expect.COLLAPSE  # everything else is a difference
         mean, low, high = (
             f"{v:.1f}" if accuracy else f"{v:+.1f}" for v in (row["mean"]["points"], c["low"], c["high"])
         )

@@ -22,7 +22,7 @@ from eailkit.fewshot.windows import ActivityWindows
 from eailkit.files import write_atomically
 from eailkit.metrics import Interval
 
-METRICS = ("accuracy", "macro_f1")
+FEWSHOT_METRICS = ("accuracy", "macro_f1")
 DRAWS = 2000
 ON_PAR = 2.0  # points, fixed beforehand
 Key = tuple[str, str, int, int]  # method, head, shots per class, seed
@@ -240,7 +240,7 @@ class Scores:
         rows = []
         for method, head, shots in dict.fromkeys(k[:3] for k in self.confusion):
             row: dict[str, object] = {"method": method, "head": head, "shots": shots}
-            for metric in METRICS:
+            for metric in FEWSHOT_METRICS:
                 found = self.interval(method, head, shots, metric)
                 row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
             seeds = self.seeds(method, head, shots)
@@ -310,8 +310,8 @@ def claim_holds(difference: Interval, claim: str = "better", *, margin: float = 
 
 
 def _metric(name: str):
-    if name not in METRICS:
-        raise ConfigError(f"scores: found metric '{name}'; expected one of {', '.join(METRICS)}.")
+    if name not in FEWSHOT_METRICS:
+        raise ConfigError(f"scores: found metric '{name}'; expected one of {', '.join(FEWSHOT_METRICS)}.")
     return {"accuracy": accuracy, "macro_f1": macro_f1}[name]
 
 

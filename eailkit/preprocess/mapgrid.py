@@ -183,7 +183,7 @@ def _seen_directions(hit: Bool[np.ndarray, "ny nx"], *, angles: int = 8) -> Floa
     return seen / (4 * angles)
 
 
-def estimate_grid(point_map: PointMap, *, area: tuple[float, float, float] | None = None, n: int = 20) -> MapGrid:
+def estimate_grid(point_map: PointMap, *, area: tuple[float, float, float] | None = None, n: int = SIDE) -> MapGrid:
     """The square around the floor that a person can stand on, from the cloud alone and never from a trajectory.
 
     The paper doesn't say which square its 400 segments tile. Ours has the map's axes and is as tight as the

@@ -17,10 +17,11 @@ from jaxtyping import Float, Float32
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from eailkit.encoders.stacked_rnn import load_public
 from eailkit.errors import CheckpointError, ConfigError
 from eailkit.preprocess.windows import RATE_HZ
 from eailkit.primus.batches import Batches
-from eailkit.primus.config import ENCODERS, PrimusConfig
+from eailkit.primus.config import ENCODERS, METHODS, PrimusConfig
 from eailkit.primus.losses import (
     FeatureQueue,
     PrimusWeights,
@@ -203,6 +204,31 @@ def save(model: Primus, path: str | Path, *, half: bool = False, **card) -> Path
     feature_dim = model.encoder.multimodal_head.out_features
     about = {"config": json.dumps(config), "feature_dim": str(feature_dim), "card": json.dumps(card)}
     return save_weights(model.encoder, path, metadata=about, half=half)
+
+
+def load_released(path: str | Path) -> Primus:
+    """The encoder of the public PRIMUS checkpoint, in eval mode: a state dict of torch, or one under "state_dict".
+
+    Its sizes are read off its heads. It is read as tensors alone, never as pickled code.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, holds more than tensors, or is another network's.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        width = {name: len(w) for k, w in state.items() for name in ("ssl_head", "mmcl_head") if f"{name}.weight" in k}
+        options = {"embed_dim": width["ssl_head"], "multimodal_dim": width["mmcl_head"]}
+    except Exception as fault:  # whatever torch raises of bytes that are none of its own
+        raise CheckpointError(
+            f"{path}: can't be read as the public PRIMUS checkpoint ({str(fault).splitlines()[0][:100]}); expected a "
+            "state dict with ssl_head and mmcl_head; give that file."
+        ) from None
+    config = replace(METHODS["PRIMUS, as released"], encoder_options=options)
+    model = Primus(replace(config, terms=("ss",)), feature_dim=options["multimodal_dim"])
+    load_public(model.encoder, state)
+    model.config = config
+    return model.eval()
 
 
 def load(path: str | Path) -> tuple[Primus, dict]:

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from eailkit.errors import ConfigError
-from eailkit.fewshot.scores import METRICS, Scores
+from eailkit.fewshot.scores import FEWSHOT_METRICS, Scores
 from eailkit.results import ledger
 from eailkit.results.names import FIGURES, ONLY_VARIANT, UNTRAINED, Head, gain_key, point_key, points
 
@@ -41,7 +41,7 @@ def from_scores(scores: Mapping[str, Scores]) -> pd.DataFrame:
     parts = []
     for test, found in scores.items():
         frame = found.frame()
-        for metric in METRICS if len(frame) else ():
+        for metric in FEWSHOT_METRICS if len(frame) else ():
             part = frame[["method", "head", "shots"]].assign(test=test, metric=metric)
             names = {"mean": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
             parts.append(part.assign(**{name: frame[column] for name, column in names.items()})[list(COLUMNS)])
