@@ -23,6 +23,7 @@ _SCENARIOS_HELP = (
 )
 _IMU_HELP = "Parquet, CSV or npz with time, acc and gyro, a take, or another that can be read; may be repeated."
 _AT_HELP = "Before the heads, or after the one that was trained against video and text, or against other views."
+_JOBS_HELP = "Notebooks side by side.  [default: one a core, as memory allows]"
 _OUT_HELP = "Folder of data, weights and scores."
 
 
@@ -34,10 +35,18 @@ def commands() -> None:
 
 @commands.command()
 def doctor() -> None:
-    """Versions, device, threads, memory, disk; what is missing and what to do. Exit code 1 if anything is."""
-    from eailkit.course.doctor import describe, examine
+    """Versions, device, threads, memory, disk; how long the course takes here; what is missing and what to do.
 
-    checks = examine()
+    Exit code 1 if anything is missing.
+    """
+    from eailkit.course.doctor import describe, examine
+    from eailkit.course.expect import measure
+
+    try:
+        speed = measure()
+    except Exception:  # a torch that doesn't load is among the checks
+        speed = None
+    checks = examine(speed=speed)
     click.echo(describe(checks))
     if any(check.level == "missing" for check in checks):
         sys.exit(1)
@@ -48,21 +57,26 @@ def doctor() -> None:
 @click.option("--only", multiple=True, metavar="NN", help="Only notebooks that begin with NN; may be repeated.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder of the report.  [default: runs/<time>]")
 @click.option("--notebooks", type=click.Path(file_okay=False), help="Folder of notebooks.  [default: the clone's]")
+@click.option("--jobs", type=click.IntRange(1), help=_JOBS_HELP)
 @click.option("-p", "parameter", multiple=True, nargs=2, metavar="NAME VALUE", help="A notebook parameter.")
 def course(
     profile: str,
     only: Sequence[str],
     out: str | None,
     notebooks: str | None,
+    jobs: int | None,
     parameter: Sequence[tuple[str, str]],
 ) -> None:
-    """Execute the notebooks and leave a report that any browser opens. Exit code 1 if a notebook failed."""
+    """Execute the notebooks and leave a report that any browser opens. Exit code 1 if a notebook failed.
+
+    Notebooks that don't need each other run side by side; a line is printed as each ends.
+    """
     from eailkit.course.run import new_run_folder, parse_value, run_course
 
     folder = out or str(new_run_folder())
     parameters = {name: parse_value(value) for name, value in parameter}
     try:
-        run = run_course(notebooks, folder, profile, only or None, parameters)
+        run = run_course(notebooks, folder, profile, only or None, parameters, jobs=jobs)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what had run is in {os.path.join(folder, 'index.html')}") from None
     if not run.ok:
@@ -167,7 +181,9 @@ def reproduce(
     scored; primus-placement moves the sensor to other places on the head.
     """
     from eailkit.experiments.primus_run import PrimusRun
+    from eailkit.files import refuse_overwrite
 
+    refuse_overwrite([out], [kitchens, real])
     told = "".join(f" --{k} {k.upper()}" for k, v in (("kitchens", kitchens), ("real", real)) if v)
     told += "".join(f" --encoder {e}" for e in encoder)
     options = {"results_dir": results, "command": f"eailkit reproduce {figure} --profile {profile}{told}"}
