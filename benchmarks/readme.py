@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from benchmarks.card import card_parts, scenario_parts
-from eailkit.course.report import clock
+from eailkit.course.state import clock
 from eailkit.experiments.eail_run import FULL
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read

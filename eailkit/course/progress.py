@@ -58,9 +58,10 @@ class Progress:
         Args:
             running: name -> seconds that it has run.
         """
-        if not running or self._now() - self._said < (LIVE_S if self.live else EVERY_S):
+        now = self._now()
+        if not running or now - self._said < (LIVE_S if self.live else EVERY_S):
             return
-        self._said = self._now()
+        self._said = now
         text = "running " + ", ".join(f"{name} ({clock(seconds)})" for name, seconds in running.items())
         left = self.left_s(running)
         text += "" if left is None else f"; {about(left)} left"

@@ -31,6 +31,7 @@ from eailkit.course.state import CourseRun, NotebookRun, clock
 from eailkit.errors import ConfigError
 from eailkit.files import make_folder, refuse_overwrite, write_json
 
+WORTH_S = 300.0  # recorded seconds from which on the machine is measured, for the time left
 SAMPLE_S = 0.25  # running notebooks are looked at this often
 GIVEN = ("profile", "run_dir")  # parameters that every notebook of the course takes
 
@@ -82,11 +83,11 @@ def run_course(
         for path in paths:
             (folder / "executed" / path.name).unlink(missing_ok=True)
         jobs = min(jobs or default_jobs(), len(paths))
-        speed = measure() if set(recorded()) & {path.stem for path in paths} else None
+        long = sum(recorded().get(path.stem, (0.0, 1))[0] for path in paths) > WORTH_S and profile == "quick"
+        speed = measure() if long else None
         runs = tuple(NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths)
         started = datetime.now().isoformat(timespec="seconds")
-        versions = describe(examine(folder, jobs=jobs, speed=speed))
-        course = CourseRun(folder, profile, started, runs, parameters, versions, jobs, threads_each(jobs))
+        course = CourseRun(folder, profile, started, runs, parameters, jobs=jobs, threads=threads_each(jobs))
         return _Conductor(paths, course, speed, say).conduct(asked)
 
 
@@ -187,8 +188,8 @@ class _Conductor:
     ) -> None:
         self.paths = {path.stem: path for path in paths}
         self.course, self.runs = course, {run.name: run for run in course.notebooks}
-        seconds = expected_s(self.paths, speed, course.threads) if speed and course.profile == "quick" else {}
-        self.plan = Plan(list(self.paths), course.jobs, seconds)
+        seconds = expected_s(self.paths, speed, course.threads) if speed else {}
+        self.plan, self.speed = Plan(list(self.paths), course.jobs, seconds), speed
         self.running: dict[str, Execution] = {}
         self.progress, self.wake = Progress(self.plan, say), threading.Event()
         self.began = time.monotonic()
@@ -196,6 +197,9 @@ class _Conductor:
     def conduct(self, asked: threading.Event) -> CourseRun:
         """Run everything; `asked` ends it."""
         try:
+            self._begin()
+            versions = describe(examine(self.course.folder, jobs=self.course.jobs, speed=self.speed))
+            self.course = replace(self.course, versions=versions)
             while self.plan.waiting or self.running:
                 self._begin()
                 self.wake.wait(SAMPLE_S)
