@@ -19,7 +19,7 @@ from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.errors import CheckpointError, MapError, RecordingError
-from eailkit.files import DATA_SAMPLES, check_writable, write_atomically, write_json
+from eailkit.files import DATA_SAMPLES, check_writable, refuse_overwrite, write_atomically, write_json
 from eailkit.losses import Stage1Weights
 from eailkit.preprocess.imu import gravity_align, resample, second_windows
 from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
@@ -188,8 +188,10 @@ def localize_files(
         out: CSV with time_s, x_m, y_m, confidence, action.
 
     Raises:
+        OutputError: `out` or `plot` can't be written, or is one of the inputs; said before anything is read.
         EailkitError: one sentence about what is wrong with which file.
     """
+    refuse_overwrite((out, plot), (imu, map, weights))
     for target in filter(None, (out, plot)):
         check_writable(target)
     stream = open_recording(imu).imu.validate()  # what is wrong with the user's own files comes first

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -173,7 +174,13 @@ def precision_on(wanted: str, device: str = "auto") -> str:
 
 
 def multiplies_bf16(device: str = "auto") -> bool:
-    """Whether this device multiplies bfloat16 itself; a torch that can't tell counts as no."""
+    """Whether this device multiplies bfloat16 itself; a torch that can't tell counts as no.
+
+    With `EAILKIT_PRECISION=float32` in the environment no device does, so that any machine can be measured as one
+    without.
+    """
+    if os.environ.get("EAILKIT_PRECISION") == "float32":
+        return False
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):

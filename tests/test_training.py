@@ -155,6 +155,8 @@ def test_bfloat16_is_used_only_where_the_machine_multiplies_it(monkeypatch):
     assert precision_on("bf16-mixed", "cpu") == "32-true" and precision_on("32-true", "cpu") == "32-true"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert precision_on("bf16-mixed", "cpu") == "bf16-mixed"
+    monkeypatch.setenv("EAILKIT_PRECISION", "float32")  # any machine as one without
+    assert precision_on("bf16-mixed", "cpu") == precision_on("bf16-mixed") == "32-true"
     monkeypatch.undo()
     if precision_on("bf16-mixed", "cpu") == "32-true":
         return
