@@ -6,7 +6,6 @@ for those that say so in their name: dead reckoning (true start and heading) and
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from eailkit.encoders import ImuResNet18
 from eailkit.losses import trajectory_loss
 from eailkit.preprocess.imu import yaw
 from eailkit.profiles import Profile
+from eailkit.provenance import identity
 from eailkit.training import History, TrainConfig, fit
 
 CELLS = 400
@@ -107,7 +107,7 @@ class ImuAlone(nn.Module):
 
 def train_imu_alone(
     prepared: Prepared, features: Features, profile: Profile, out_dir: str | Path, *, train: TrainConfig | None = None,
-    tag: str = "", progress: bool = True,
+    progress: bool = True,
 ) -> tuple[ImuAlone, History]:  # fmt: skip
     """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees."""
     train = train or profile.stage2
@@ -119,7 +119,10 @@ def train_imu_alone(
         nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
         return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
 
-    context = hashlib.sha1(repr((tag, prepared.data_hash)).encode()).hexdigest()[:12]
+    context = identity(
+        "IMU alone", code=("eailkit.baselines.priors",), data=prepared.identity, features=features.identity,
+        embed_dim=profile.embed_dim, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
+    )  # fmt: skip
     history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
     return model.eval(), history
 
@@ -176,9 +179,13 @@ def train_velocity(
     torch.manual_seed(profile.velocity.seed)
     model = ImuResNet18(width=profile.imu_width, embed_dim=2)
     loss_of = lambda m, batch: {"total": F.mse_loss(m(batch["imu"]).float(), batch["velocity"])}  # noqa: E731
+    context = identity(
+        "velocity net", code=("eailkit.baselines.priors",), data=prepared.identity, width=profile.imu_width,
+        batch=profile.stage1_batch,
+    )  # fmt: skip
     history = fit(
         model, VelocityBatches(prepared, profile.stage1_batch), loss_of, profile.velocity,
-        out_dir=out_dir, name="velocity", context=prepared.data_hash, progress=progress,
+        out_dir=out_dir, name="velocity", context=context, progress=progress,
     )  # fmt: skip
     return model.eval(), history
 

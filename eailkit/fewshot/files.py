@@ -10,7 +10,7 @@ import numpy as np
 
 from eailkit.errors import CheckpointError
 from eailkit.fewshot.windows import ActivityWindows
-from eailkit.files import write_atomically
+from eailkit.files import save_npz
 
 
 def save_windows(windows: ActivityWindows, path: str | Path) -> Path:
@@ -20,7 +20,7 @@ def save_windows(windows: ActivityWindows, path: str | Path) -> Path:
         OutputError: it can't be written there.
     """
     arrays = {f.name: getattr(windows, f.name) for f in fields(windows) if f.name != "refused"}
-    return write_atomically(Path(path), lambda p: np.savez(p, **arrays, refused=json.dumps(windows.refused)))
+    return save_npz(path, arrays | {"refused": json.dumps(windows.refused)})
 
 
 def load_windows(path: str | Path) -> ActivityWindows:
