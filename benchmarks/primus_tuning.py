@@ -18,8 +18,10 @@ from eailkit.experiments.primus_curves import UNTRAINED
 from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
 from eailkit.fewshot.scores import Scores
 from eailkit.fewshot.windows import classyglass
-from eailkit.primus.model import pretrain
+from eailkit.primus.model import PrimusConfig, pretrain, pretraining_identity
+from eailkit.provenance import Identity
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
+from eailkit.training import TrainConfig, trained_identity
 
 COMMAND = "EAILKIT_REAL_DATA=... python -m benchmarks --profile quick --only primus_tuning"
 SHOTS, DRAWS, STEPS = (1, 5, 20, 50), 5, 150
@@ -51,11 +53,13 @@ def record(out: str | Path, profile: str, seed: int = 0, results: str | Path = "
         raise ConfigError("primus_tuning: found no EAILKIT_REAL_DATA; expected the folder that holds classyglass.")
     run = PrimusRun(Path(out) / "primus", "bench", kitchens=Run(out, profile, seed=seed).dataset(), seed=seed)
     windows = classyglass(Path(real) / "classyglass", "1A")
-    test, path = TestSet("1A", windows), run.folder("tuning") / "scores.npz"
+    test = TestSet("1A", windows)
+    path = run.folder("tuning") / f"scores.{test.identity.key}.npz"
     scores = Scores.load(path) if path.is_file() else Scores.of(windows)
     size, minutes = replace(run.size, shots=SHOTS, seeds=DRAWS), {}
     for name in (HANDCRAFTED, UNTRAINED, *LINES):
         began = time.monotonic()
+        scores.begin(name, _made(run, name))
         if not scores.has(name, "encoder", SHOTS[-1], DRAWS - 1):
             score_features(name, _features(run, name, windows.imu), test, scores, size)
             scores.save(path)
@@ -69,13 +73,27 @@ def _features(run: PrimusRun, name: str, imu):
         return handcrafted_features(imu)
     if name == UNTRAINED:
         return run.untrained("ours", alone=True).embed(imu, at="encoder")
-    config = replace(run.config("PRIMUS", "ours"), **LINES[name])
-    train = replace(run.size.train, steps=STEPS, seed=run.size.train.seed + run.seed)
+    config, train = _line(run, name)
     model, _ = pretrain(
         run.triplets, config, train, batch=run.size.batch, out_dir=run.folder("tuning"),
         name=name.replace(" ", "_").replace(",", ""),
     )  # fmt: skip
     return model.embed(imu, at="encoder")
+
+
+def _line(run: PrimusRun, name: str) -> tuple[PrimusConfig, TrainConfig]:
+    train = replace(run.size.train, steps=STEPS, seed=run.size.train.seed + run.seed)
+    return replace(run.config("PRIMUS", "ours"), **LINES[name]), train
+
+
+def _made(run: PrimusRun, name: str) -> Identity:
+    """What names a line's points."""
+    if name == HANDCRAFTED:
+        return run.made_handcrafted()
+    if name == UNTRAINED:
+        return run.made_untrained("ours", alone=True)
+    config, train = _line(run, name)
+    return trained_identity(train, pretraining_identity(run.triplets, config, run.size.batch))
 
 
 def _row(run: PrimusRun, scores: Scores, name: str, minutes: float) -> LedgerRow:

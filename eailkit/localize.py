@@ -114,7 +114,7 @@ class Localizer:
             if (found := weights_tag(stage)) != tags.get(name):
                 raise CheckpointError(
                     f"{folder / name}.safetensors: found weights {found}; expected {tags.get(name)}, as config.json "
-                    "says, since the two stages were trained on each other; copy the three files of one folder together."
+                    "says, since the second stage belongs to the first; copy the three files of one folder together."
                 )
         stage2.stage1_tag = tags["stage1"]
         return Localizer(stage1, stage2, names, settings)

@@ -186,8 +186,8 @@ def multiplies_bf16(device: str = "auto") -> bool:
 
 
 class _Files:
-    """A run's files. `<name>.<key>.resume.safetensors` holds weights, optimizer and log in one file, so that a kill
-    can't leave halves of different steps; when the run is finished `<name>.<key>.safetensors` and the log replace it."""
+    """A run's files. `<name>.<key>.resume.safetensors` holds weights, optimizer and log in one file: a kill can't
+    leave halves of different steps; when the run is finished `<name>.<key>.safetensors` and the log replace it."""
 
     def __init__(self, folder: Path, name: str, identity: Identity):
         self.identity = identity
@@ -276,7 +276,7 @@ def trained_weights(folder: str | Path, name: str, identity: Identity) -> Path |
 
 
 def others_trained(folder: str | Path, name: str, identity: Identity) -> str:
-    """What sets a finished run of that name apart from the one of that identity: "seed = 1 instead of 0"; "" for none."""
+    """What sets a finished run of that name apart from that identity: "seed = 1 instead of 0"; "" where there is none."""
     told = []
     for log in sorted(Path(folder).glob(f"{name}.*.json")):
         with contextlib.suppress(ValueError, OSError):

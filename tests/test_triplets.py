@@ -13,9 +13,10 @@ from eailkit.preprocess.imu import resample
 from eailkit.primus import triplets
 from eailkit.primus.triplets import build, clean
 from eailkit.scenarios import synthesize_scenarios
+from eailkit.vision_language.load import VisionLanguage
 
 
-class Towers:
+class Towers(VisionLanguage):
     """Features that say where they come from: a frame's number, a text's length."""
 
     name, embed_dim = "known", 3

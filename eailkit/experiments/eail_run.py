@@ -191,9 +191,10 @@ class Run:
             return stage2
         if own is not None:
             other = others_trained(self.weights_dir, "stage2-full", wanted)
+            found = f"a stage 2 that doesn't belong to it ({other})" if other else "no stage 2"
             raise CheckpointError(
-                f"{self.weights_dir}: found stage 1 of this run and {f'a stage 2 of another ({other})' if other else 'no stage 2'}; "
-                "expected one that was trained on it; run notebook 04 first."
+                f"{self.weights_dir}: found stage 1 of this run and {found}; expected one that was trained on it; run "
+                "notebook 04 first."
             )
         return self._shipped("stage 2", "stage2-full", wanted).stage2
 

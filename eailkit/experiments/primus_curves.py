@@ -7,7 +7,7 @@ nothing is trained or scored twice and a killed run goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from eailkit.errors import ConfigError
 from eailkit.experiments.primus_run import ALIGNED, HANDCRAFTED, PrimusRun, TestSet
 from eailkit.fewshot.protocol import Scores
+from eailkit.provenance import Identity
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 
 UNTRAINED = "random weights"
@@ -99,7 +100,8 @@ class Figures:
 
     def _made(self) -> dict[str, Callable[[], Identity]]:
         """What names the points of every method of the figures, by its name."""
-        run, known = self.run, {line.name: line for figure in FIGURES for line in lines(figure)}
+        run, real = self.run, self.run.real is not None
+        known = {line.name: line for figure in FIGURES for line in lines(figure, real=real)}
         found: dict[str, Callable[[], Identity]] = {n: lambda x=x: self.made(x) for n, x in known.items()}
         for encoder in ("paper", "ours"):
             found[Line(UNTRAINED, encoder).name] = lambda e=encoder: run.scored(run.made_untrained(e, alone=True))

@@ -132,7 +132,12 @@ class PrimusRun:
         """Scenarios that no pretraining sees, of other people; without frames, which nobody needs."""
         s = self.size
         return self._synthesize(
-            "held_out", scenarios=HELD_OUT, participants=s.held_participants, minutes=s.held_minutes, seed=1, frames=False
+            "held_out",
+            scenarios=HELD_OUT,
+            participants=s.held_participants,
+            minutes=s.held_minutes,
+            seed=1,
+            frames=False,
         )
 
     def _synthesize(self, kind: str, **options) -> Path:
@@ -189,7 +194,10 @@ class PrimusRun:
             changes: of the configuration.
         """
         config = replace(self.config(method, encoder), **changes)
-        data, made = self._pretraining_data(aligned, extra), self.made(method, encoder, aligned=aligned, extra=extra, **changes)
+        data, made = (
+            self._pretraining_data(aligned, extra),
+            self.made(method, encoder, aligned=aligned, extra=extra, **changes),
+        )
         told = "".join(f"-{k}_{v}" for k, v in sorted(changes.items()))
         name = f"{method}-{encoder}-{aligned:g}{extra}{told}".replace(" ", "_").replace(",", "").replace("+", "and")
         model, self.histories[name] = pretrain(
@@ -199,7 +207,9 @@ class PrimusRun:
         model.made = made
         return model
 
-    def made(self, method: str, encoder: str = "paper", *, aligned: float = 1.0, extra: str = "", **changes) -> Identity:
+    def made(
+        self, method: str, encoder: str = "paper", *, aligned: float = 1.0, extra: str = "", **changes
+    ) -> Identity:
         """What names the encoder that `pretrained` gives, trained or not."""
         config = replace(self.config(method, encoder), **changes)
         data = self._pretraining_data(aligned, extra)
