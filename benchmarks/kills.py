@@ -208,8 +208,8 @@ def main() -> int:
     for fault in faults:
         say(fault)
     say(
-        f"{len(done.moments)} kills, {done.wholes} whole runs between them, {done.left} half-written files under hidden "
-        f"names, {(time.monotonic() - began) / 60:.0f} min: "
+        f"{len(done.moments)} kills, {done.wholes} whole runs between, {done.left} half-written files (unread), "
+        f"{(time.monotonic() - began) / 60:.0f} min: "
         + (f"{len(faults)} differences" if faults else f"the {len(whole)} files are those of the uninterrupted run")
     )
     return int(bool(faults))

@@ -15,7 +15,8 @@ from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.errors import ConfigError
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.primus_curves import UNTRAINED
-from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun, TestSet, score_features
+from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun, score_features
+from eailkit.experiments.primus_sets import TestSet
 from eailkit.fewshot.scores import Scores
 from eailkit.fewshot.windows import classyglass
 from eailkit.primus.model import PrimusConfig, pretrain, pretraining_identity

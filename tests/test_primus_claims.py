@@ -8,7 +8,7 @@ import pytest
 from eailkit.experiments import primus_claims
 from eailkit.experiments.primus_claims import COMPARISONS, Comparison, compare
 from eailkit.experiments.primus_curves import FIG4, FIG5, Line
-from eailkit.experiments.primus_run import TEST_SETS
+from eailkit.experiments.primus_sets import TEST_SETS
 from eailkit.fewshot.scores import Scores
 from eailkit.results.ledger import LedgerRow, append_rows
 

@@ -21,7 +21,7 @@ from eailkit.encoders import ImuResNet18
 from eailkit.losses import trajectory_loss
 from eailkit.preprocess.imu import yaw
 from eailkit.profiles import Profile
-from eailkit.provenance import identity
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, TrainConfig, fit
 
 CELLS = 400
@@ -119,12 +119,17 @@ def train_imu_alone(
         nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
         return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
 
-    context = identity(
-        "IMU alone", code=("eailkit.baselines.priors",), data=prepared.identity, features=features.identity,
-        embed_dim=profile.embed_dim, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
-    )  # fmt: skip
+    context = imu_alone_identity(prepared, features.identity, profile)
     history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
     return model.eval(), history
+
+
+def imu_alone_identity(prepared: Prepared, features: Identity, profile: Profile) -> Identity:
+    """What an `ImuAlone` is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "IMU alone", code=("eailkit.baselines.priors",), data=prepared.identity, features=features,
+        embed_dim=profile.embed_dim, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
+    )  # fmt: skip
 
 
 @torch.inference_mode()
@@ -179,15 +184,19 @@ def train_velocity(
     torch.manual_seed(profile.velocity.seed)
     model = ImuResNet18(width=profile.imu_width, embed_dim=2)
     loss_of = lambda m, batch: {"total": F.mse_loss(m(batch["imu"]).float(), batch["velocity"])}  # noqa: E731
-    context = identity(
+    history = fit(
+        model, VelocityBatches(prepared, profile.stage1_batch), loss_of, profile.velocity,
+        out_dir=out_dir, name="velocity", context=velocity_identity(prepared, profile), progress=progress,
+    )  # fmt: skip
+    return model.eval(), history
+
+
+def velocity_identity(prepared: Prepared, profile: Profile) -> Identity:
+    """What a velocity net is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
         "velocity net", code=("eailkit.baselines.priors",), data=prepared.identity, width=profile.imu_width,
         batch=profile.stage1_batch,
     )  # fmt: skip
-    history = fit(
-        model, VelocityBatches(prepared, profile.stage1_batch), loss_of, profile.velocity,
-        out_dir=out_dir, name="velocity", context=context, progress=progress,
-    )  # fmt: skip
-    return model.eval(), history
 
 
 @torch.inference_mode()

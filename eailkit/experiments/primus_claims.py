@@ -18,7 +18,8 @@ import pandas as pd
 
 from eailkit.errors import ConfigError
 from eailkit.experiments.primus_curves import SCRATCH, UNTRAINED, Figures, Line
-from eailkit.experiments.primus_run import HANDCRAFTED, TEST_SETS, PrimusRun
+from eailkit.experiments.primus_run import HANDCRAFTED, PrimusRun
+from eailkit.experiments.primus_sets import TEST_SETS
 from eailkit.fewshot.scores import Scores, verdict
 from eailkit.metrics import Interval
 from eailkit.results import ledger

@@ -14,7 +14,8 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_run import ALIGNED, HANDCRAFTED, PrimusRun, TestSet
+from eailkit.experiments.primus_run import ALIGNED, HANDCRAFTED, PrimusRun
+from eailkit.experiments.primus_sets import TestSet
 from eailkit.fewshot.protocol import Scores
 from eailkit.provenance import Identity
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit

@@ -18,14 +18,15 @@ from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.supervised import train_classifier
 from eailkit.datasets import ClassyGlass, EgoExo4D
 from eailkit.errors import ConfigError
+from eailkit.experiments.primus_sets import PROMPTS, TestSet
 from eailkit.fewshot.files import load_windows, save_windows
 from eailkit.fewshot.probe import fit_probe
-from eailkit.fewshot.protocol import Scores, Task, evaluate, run
+from eailkit.fewshot.protocol import Scores, evaluate, run
 from eailkit.fewshot.windows import ActivityWindows, classyglass, from_egoexo4d
 from eailkit.primus.model import METHODS, Primus, PrimusConfig, pretrain, pretraining_identity
 from eailkit.primus.sizes import SIZES, PrimusSize
 from eailkit.primus.triplets import Triplets, build, clean, concatenate, unlabelled
-from eailkit.provenance import Identity, content_digest, fingerprint, identity, weights_tag
+from eailkit.provenance import Identity, fingerprint, identity, weights_tag
 from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
 from eailkit.scenarios.dataset import SCENARIOS_VERSION, code_hash
 from eailkit.synthkitchen.version import parameter_hash
@@ -33,15 +34,6 @@ from eailkit.training import History, TrainConfig, trained_identity
 from eailkit.vision_language import load as vision_language
 from eailkit.vision_language.load import VisionLanguage
 
-PROMPTS = {  # a sentence for each class, as an annotator would say it
-    "cooking": "C cuts the vegetables and stirs the food in the kitchen.", "walking about": "C walks around.",
-    "stairs": "C climbs the stairs.", "running": "C runs.", "desk work": "C types on the keyboard and reads.",
-    "floor work": "C scrubs the floor.", "talking": "C talks to a person.", "squats": "C does a squat.",
-    "jumping": "C jumps.", "sweeping": "C sweeps the floor with a broom.", "dancing": "C dances.",
-    "lifting boxes": "C lifts a box.", "balancing": "C stands on one leg.", "lying down": "C lies on the floor.",
-    "sit-ups": "C does sit-ups.",
-}  # fmt: skip
-TEST_SETS = ("same domain", "other labels", "real, other device")  # Table I's three rows
 # Chosen on ClassyGlass 1A alone: results/primus_tuning.json (`python -m benchmarks --only primus_tuning`). The search
 # was begun because the choice before it ("worn", learned filters) fell below random weights on 1B, and went on to the
 # encoder itself (offset, correlations, bands) because the next one gained nothing over them there.
@@ -49,29 +41,6 @@ OURS = {"encoder": "motion_gru", "recipe": "mounted", "neighbour_s": 10.0}
 ALIGNED = (1.0, 0.5, 0.25, 0.1)  # Fig. 6
 HANDCRAFTED = "handcrafted"
 MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """Windows to train probes on and to test on; `test` is None where folds over participants divide one set."""
-
-    name: str
-    windows: ActivityWindows
-    test: ActivityWindows | None = None
-
-    @property
-    def task(self) -> Task:
-        """Labels, participants and folds."""
-        return Task.over(self.windows, self.test)
-
-    @cached_property
-    def identity(self) -> Identity:
-        """What names scores on it: every window and label, and how probes are fitted and judged."""
-        arrays = [getattr(w, f) for w in (self.windows, self.test) if w for f in ("imu", "label", "participant")]
-        return identity(
-            "few-shot test", code=("eailkit.fewshot.protocol",), name=self.name, windows=content_digest(*arrays),
-            classes=self.windows.classes, prompts=self.windows.prompts,
-        )  # fmt: skip
 
 
 @dataclass
@@ -122,28 +91,28 @@ class PrimusRun:
     @cached_property
     def scenarios(self) -> Path:
         """The scenarios that are pretrained on, made on the first call."""
-        s = self.size
-        return self._synthesize(
-            "scenarios", scenarios=PRETRAINING, participants=s.participants, minutes=s.minutes, seed=0, frames=True
-        )
+        return self._synthesize("scenarios")
 
     @cached_property
     def held_out(self) -> Path:
         """Scenarios that no pretraining sees, of other people; without frames, which nobody needs."""
-        s = self.size
-        return self._synthesize(
-            "held_out",
-            scenarios=HELD_OUT,
-            participants=s.held_participants,
-            minutes=s.held_minutes,
-            seed=1,
-            frames=False,
-        )
+        return self._synthesize("held_out")
 
-    def _synthesize(self, kind: str, **options) -> Path:
-        simulator = parameter_hash(SCENARIOS_VERSION, code_hash())
-        folder = self.dir / f"{kind}-{self.profile}.{identity(kind, simulator=simulator, **options).key}"
-        return synthesize_scenarios(folder, **options, progress=self.progress, workers=self.workers)
+    def _synthesize(self, kind: str) -> Path:
+        options = {"progress": self.progress, "workers": self.workers}
+        return synthesize_scenarios(self.scenarios_folder(kind), **self._scenarios(kind), **options)
+
+    def _scenarios(self, kind: str) -> dict:
+        s = self.size
+        if kind == "held_out":
+            people = {"scenarios": HELD_OUT, "participants": s.held_participants, "minutes": s.held_minutes}
+            return people | {"seed": 1, "frames": False}
+        return {"scenarios": PRETRAINING, "participants": s.participants, "minutes": s.minutes, "seed": 0}
+
+    def scenarios_folder(self, kind: str) -> Path:
+        """Where scenarios ("scenarios" or "held_out") lie, made or not: named by all that they are made of."""
+        made = identity(kind, simulator=parameter_hash(SCENARIOS_VERSION, code_hash()), **self._scenarios(kind))
+        return self.dir / f"{kind}-{self.profile}.{made.key}"
 
     @cached_property
     def triplets(self) -> Triplets:
