@@ -1,9 +1,9 @@
 """`python -m benchmarks.kills --profile smoke --kills 50 --seed 0`: what SIGKILL at random moments leaves of a course.
 
 The course's first three notebooks are run once without interruption and once killed again and again, with every process
-that they started, and begun anew in the same folder. Half of the kills come at a moment drawn over the whole course,
-half at a drawn file, just as its name appears. In the end both folders must hold the same: tensors, windows, labels,
-losses, and the dataset's files.
+that they started, and begun anew in the same folder, each time from a drawn notebook on. A third of the kills come at
+a moment drawn over the time that those notebooks take, the others at one of the next dozen files, just as its name
+appears. In the end both folders must hold the same: tensors, windows, labels, losses, and the dataset's files.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from eailkit.provenance import content_digest
 
 NOTEBOOKS = ("00", "01_", "02")
 MARK = "EAILKIT_KILLS"  # in the environment of all that is to be killed
+NEXT_FILES = 12  # of which one is met by a kill
 LOOK_S = 0.01  # how often files and processes are looked at
 TIMES = ("minutes", "device")  # of a training log: they differ between any two runs
 COURSE = (
@@ -92,29 +93,30 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> list[str]:
 
 
 def run_killed(
-    command: Sequence[str],
+    commands: Sequence[tuple[Sequence[str], float]],
     folder: Path,
     kills: int,
     *,
     rng: np.random.Generator,
-    whole_s: float,
-    whole_files: int,
+    whole: Mapping[str, str],
     say: Callable[[str], None] = print,
-    whole: Mapping[str, str] | None = None,
 ) -> Killed:
-    """Start a command again and again, kill it at random moments with all that it started, and then let it finish.
+    """Start drawn commands, kill each at a random moment with all that it started, and in the end let the first finish.
+
+    Where a command ends before its kill and `folder` holds all of an uninterrupted run, the two are compared and the
+    folder is emptied, so that every moment of a run is met.
 
     Args:
-        command: writes under `folder` and resumes what it finds there.
-        whole_s, whole_files: how long an uninterrupted run takes, and how many files it leaves.
-        whole: `contents` of an uninterrupted run's folder; where the command ends before its kill, they are compared,
-            and the folder is emptied, so that all moments of a course are met.
+        commands: each with the seconds it takes; all write under `folder` and resume what they find there; the first
+            makes everything.
+        whole: `contents` of an uninterrupted run's folder.
     """
     done, began = Killed(), time.monotonic()
     while len(done.moments) < kills and not done.faults:
         there = _count(folder)
-        at_file = bool(rng.integers(2)) and there < whole_files
-        moment = int(rng.integers(1, whole_files - there + 1)) if at_file else float(rng.uniform(0, whole_s))
+        command, seconds = commands[int(rng.integers(len(commands)))]
+        at_file = bool(rng.integers(3)) and there < len(whole)
+        moment = int(rng.integers(1, NEXT_FILES + 1)) if at_file else float(rng.uniform(0, seconds))
         process, mark = _start(command, folder)
         took, code = _wait(process, folder, there, moment)
         _kill(mark)
@@ -122,16 +124,18 @@ def run_killed(
         if code is None:
             done.moments.append(round(took, 1))
             done.left = max(done.left, sum(_hidden(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()))
-            what = f"at file {there + moment} of {whole_files}" if at_file else f"after {took:.1f} of {whole_s:.0f} s"
+            what = f"at new file {moment}" if at_file else f"in time, {took:.1f} of {seconds:.0f} s"
             say(f"kill {len(done.moments)} {what}; {_count(folder)} files, {(time.monotonic() - began) / 60:.1f} min")
             continue
         if code:
-            done.faults.append(f"kill {len(done.moments)}: the run that followed it failed ({code})")
-        done.wholes += 1
-        done.faults += differences(whole, contents(folder)) if whole is not None else []
-        shutil.rmtree(folder, ignore_errors=True)
-        say(f"came to its end; {'begun from nothing again' if not done.faults else done.faults[0]}")
-    process, mark = _start(command, folder)
+            done.faults.append(f"after kill {len(done.moments)}: the next run failed ({code})")
+        found = contents(folder)
+        if found.keys() >= whole.keys():
+            done.wholes += 1
+            done.faults += differences(whole, found)
+            shutil.rmtree(folder, ignore_errors=True)
+            say(f"a whole run: {done.faults[0] if done.faults else 'the same; begun from nothing again'}")
+    process, mark = _start(commands[0][0], folder)
     if code := process.wait():
         done.faults.append(f"the last run failed ({code})")
     _kill(mark)
@@ -190,20 +194,19 @@ def main() -> int:
     args = parser.parse_args()
     out, say = Path(args.out).resolve(), lambda text: print(text, flush=True)
     shutil.rmtree(out, ignore_errors=True)
-    command = lambda name: [sys.executable, "-c", COURSE, json.dumps([str(out / name), args.profile, NOTEBOOKS])]  # noqa: E731
+    command = lambda name, only: [sys.executable, "-c", COURSE, json.dumps([str(out / name), args.profile, only])]  # noqa: E731
     began = time.monotonic()
-    process, mark = _start(command("whole"), out / "whole" / "artifacts")
+    process, mark = _start(command("whole", NOTEBOOKS), out / "whole" / "artifacts")
     if code := process.wait():
         say(f"the uninterrupted course failed ({code}): see {out / 'whole' / 'artifacts.log'}")
         return 1
     _kill(mark)
-    whole_s, whole = time.monotonic() - began, contents(out / "whole" / "artifacts")
-    say(f"uninterrupted: {whole_s:.0f} s, {len(whole)} files")
-    killed = out / "killed" / "artifacts"
-    done = run_killed(
-        command("killed"), killed, args.kills, rng=np.random.default_rng(args.seed), whole_s=whole_s,
-        whole_files=len(whole), say=say, whole=whole,
-    )  # fmt: skip
+    whole = contents(out / "whole" / "artifacts")
+    took = [n["seconds"] for n in json.loads((out / "whole" / "course.json").read_text())["notebooks"]]
+    say(f"uninterrupted: {' + '.join(f'{s:.0f}' for s in took)} s, {len(whole)} files")
+    killed, parts = out / "killed" / "artifacts", range(len(NOTEBOOKS))
+    commands = [(command("killed", NOTEBOOKS[k:]), sum(took[k:])) for k in parts]
+    done = run_killed(commands, killed, args.kills, rng=np.random.default_rng(args.seed), whole=whole, say=say)
     faults = done.faults + differences(whole, contents(killed))
     for fault in faults:
         say(fault)
