@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from eailkit.errors import OutputError
 
@@ -113,3 +115,19 @@ def write_text(path: str | Path, text: str) -> Path:
 def write_json(path: str | Path, value: Any) -> Path:
     """Write a value as readable JSON with a newline at its end, atomically."""
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def save_npy(path: str | Path, array: np.ndarray) -> Path:
+    """Write one array as .npy, atomically: whoever finds the file may read it."""
+    return write_atomically(path, lambda beside: _with_file(beside, lambda file: np.save(file, array)))
+
+
+def save_npz(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> Path:
+    """Write named arrays as .npz, atomically: whoever finds the file may read it."""
+    save = np.savez_compressed if compressed else np.savez
+    return write_atomically(path, lambda beside: _with_file(beside, lambda file: save(file, **arrays)))
+
+
+def _with_file(path: str, write: Callable[[IO[bytes]], None]) -> None:
+    with open(path, "wb") as file:  # given a name, numpy would add an ending
+        write(file)
