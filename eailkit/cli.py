@@ -24,6 +24,7 @@ _SCENARIOS_HELP = (
 _IMU_HELP = "Parquet, CSV or npz with time, acc and gyro, a take, or another that can be read; may be repeated."
 _AT_HELP = "Before the heads, or after the one that was trained against video and text, or against other views."
 _WEIGHTS_HELP = "A shipped name, a file of `eailkit.primus.model.save`, or the public PRIMUS checkpoint (.pt, .ckpt)."
+_JOBS_HELP = "Notebooks side by side.  [default: one a core, as memory allows]"
 _OUT_HELP = "Folder of data, weights and scores."
 
 
@@ -35,10 +36,18 @@ def commands() -> None:
 
 @commands.command()
 def doctor() -> None:
-    """Versions, device, threads, memory, disk; what is missing and what to do. Exit code 1 if anything is."""
-    from eailkit.course.doctor import describe, examine
+    """Versions, device, threads, memory, disk; how long the course takes here; what is missing and what to do.
 
-    checks = examine()
+    Exit code 1 if anything is missing.
+    """
+    from eailkit.course.doctor import describe, examine
+    from eailkit.course.expect import measure
+
+    try:
+        speed = measure()
+    except Exception:  # a torch that doesn't load is among the checks
+        speed = None
+    checks = examine(speed=speed)
     click.echo(describe(checks))
     if any(check.level == "missing" for check in checks):
         sys.exit(1)
@@ -49,21 +58,26 @@ def doctor() -> None:
 @click.option("--only", multiple=True, metavar="NN", help="Only notebooks that begin with NN; may be repeated.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder of the report.  [default: runs/<time>]")
 @click.option("--notebooks", type=click.Path(file_okay=False), help="Folder of notebooks.  [default: the clone's]")
+@click.option("--jobs", type=click.IntRange(1), help=_JOBS_HELP)
 @click.option("-p", "parameter", multiple=True, nargs=2, metavar="NAME VALUE", help="A notebook parameter.")
 def course(
     profile: str,
     only: Sequence[str],
     out: str | None,
     notebooks: str | None,
+    jobs: int | None,
     parameter: Sequence[tuple[str, str]],
 ) -> None:
-    """Execute the notebooks and leave a report that any browser opens. Exit code 1 if a notebook failed."""
+    """Execute the notebooks and leave a report that any browser opens. Exit code 1 if a notebook failed.
+
+    Notebooks that don't need each other run side by side; a line is printed as each ends.
+    """
     from eailkit.course.run import new_run_folder, parse_value, run_course
 
     folder = out or str(new_run_folder())
     parameters = {name: parse_value(value) for name, value in parameter}
     try:
-        run = run_course(notebooks, folder, profile, only or None, parameters)
+        run = run_course(notebooks, folder, profile, only or None, parameters, jobs=jobs)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what had run is in {os.path.join(folder, 'index.html')}") from None
     if not run.ok:
@@ -166,7 +180,10 @@ def reproduce(name: str, encoder: Sequence[str], seed: Sequence[int], results: s
     primus-fig4 to 6 are PRIMUS's figures; primus-lines is what needs no pretraining; primus-claims judges what the
     others scored; primus-placement moves the sensor to other places on the head; joined is EAIL with PRIMUS's encoder.
     """
+    from eailkit.files import refuse_overwrite
+
     request = registry.Request(name, encoders=tuple(encoder), seeds=tuple(seed), results_dir=results, **options)
+    refuse_overwrite([request.folder], [request.kitchens, request.real])
     try:
         table = registry.reproduce(request)
     except KeyboardInterrupt:

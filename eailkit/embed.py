@@ -20,7 +20,7 @@ from eailkit.encoders._gru.inference import fast
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.fewshot.probe import Probe, fit_probe
 from eailkit.fewshot.windows import COVER
-from eailkit.files import DATA_SAMPLES, check_writable, write_atomically
+from eailkit.files import DATA_SAMPLES, check_writable, refuse_overwrite, write_atomically
 from eailkit.preprocess.imu import resample
 from eailkit.preprocess.windows import LENGTH_S, RATE_HZ, cut_windows
 from eailkit.primus.model import Primus, load, load_released
@@ -94,12 +94,13 @@ def embed_files(
 
     Raises:
         EailkitError: the only file can't be used, or none of several; or as `embed_file`.
-        OutputError: `out` can't be written; said before anything is read.
+        OutputError: `out` can't be written, or is one of the inputs; said before anything is read.
     """
     _check_options(stride_s, at)
-    if out is not None:
-        check_writable(out)
     paths = [imu] if isinstance(imu, (str, Path)) else list(imu)
+    if out is not None:
+        refuse_overwrite([out], [*paths, WEIGHTS.get(str(weights), weights)])
+        check_writable(out)
     if not paths:
         raise ConfigError("embed: found no recording; expected at least one file; give its path.")
     if len(paths) == 1:

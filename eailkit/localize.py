@@ -6,6 +6,7 @@ trajectory and no frames take part.
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,16 @@ import numpy as np
 import pandas as pd
 
 from eailkit.datasets import open_map, open_recording
-from eailkit.eail.inference import predict
+from eailkit.eail.inference import check_belongs, predict
 from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
 from eailkit.errors import CheckpointError, MapError, RecordingError
-from eailkit.files import DATA_SAMPLES, check_writable, write_atomically, write_json
+from eailkit.files import DATA_SAMPLES, check_writable, refuse_overwrite, write_atomically, write_json
 from eailkit.losses import Stage1Weights
 from eailkit.preprocess.imu import gravity_align, resample, second_windows
 from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
+from eailkit.provenance import weights_tag
 from eailkit.recording import ImuStream, PointMap
 from eailkit.training import load_weights, save_weights
 
@@ -67,6 +69,9 @@ class Track:
 class Localizer:
     """Two trained stages and their settings.
 
+    Raises:
+        CheckpointError: the second was trained on another first stage.
+
     Example:
         >>> localizer = Localizer.load()                      # doctest: +SKIP
         >>> room = localizer.encode_map(open_map("semidense_points.csv.gz"))
@@ -76,6 +81,7 @@ class Localizer:
     def __init__(self, stage1: Stage1, stage2: SpatioTemporalReasoner, action_names: list[str], settings: dict):
         self.stage1, self.stage2 = stage1.eval(), stage2.eval()
         self.action_names, self.settings = list(action_names), settings
+        check_belongs(stage2, weights_tag(stage1))
 
     @staticmethod
     def load(folder: str | Path | None = None) -> Localizer:
@@ -93,7 +99,7 @@ class Localizer:
             second = dict(config["stage2"])
             second["spatial_dilations"] = tuple(second["spatial_dilations"])
             stage1, stage2 = Stage1(Stage1Config(**first)), SpatioTemporalReasoner(Stage2Config(**second))
-            names, settings = config["action_names"], config["settings"]
+            names, settings, tags = config["action_names"], config["settings"], dict(config["tags"])
         except FileNotFoundError as error:
             raise CheckpointError(
                 f"{path}: found no file; expected a folder with config.json, stage1.safetensors and "
@@ -103,18 +109,25 @@ class Localizer:
             raise CheckpointError(
                 f"{path}: found a configuration that can't be read ({error}); expected one written by eailkit."
             ) from error
-        load_weights(stage1, folder / "stage1.safetensors")
-        load_weights(stage2, folder / "stage2.safetensors")
+        for name, stage in (("stage1", stage1), ("stage2", stage2)):
+            load_weights(stage, folder / f"{name}.safetensors")
+            if (found := weights_tag(stage)) != tags.get(name):
+                raise CheckpointError(
+                    f"{folder / name}.safetensors: found weights {found}; expected {tags.get(name)}, as config.json "
+                    "says, since the second stage belongs to the first; copy the three files of one folder together."
+                )
+        stage2.stage1_tag = tags["stage1"]
         return Localizer(stage1, stage2, names, settings)
 
     def save(self, folder: str | Path, *, half: bool = False) -> Path:
-        """Write the three files that `load` readseach atomically; in half precision where `half`."""
-        folder = Path(folder)
-        save_weights(self.stage1, folder / "stage1.safetensors", half=half)
-        save_weights(self.stage2, folder / "stage2.safetensors", half=half)
+        """Write the three files that `load` reads, each atomically; in half precision where `half`."""
+        folder, tags = Path(folder), {}
+        for name, stage in (("stage1", self.stage1), ("stage2", self.stage2)):
+            path = save_weights(stage, folder / f"{name}.safetensors", half=half)
+            tags[name] = weights_tag(load_weights(copy.deepcopy(stage), path))  # of what will be read
         config = {
             "stage1": self.stage1.config.to_dict(), "stage2": self.stage2.config.to_dict(),
-            "action_names": self.action_names, "settings": self.settings,
+            "action_names": self.action_names, "settings": self.settings, "tags": tags,
         }  # fmt: skip
         write_json(folder / "config.json", config)
         return folder
@@ -188,8 +201,10 @@ def localize_files(
         out: CSV with time_s, x_m, y_m, confidence, action.
 
     Raises:
+        OutputError: `out` or `plot` can't be written, or is one of the inputs; said before anything is read.
         EailkitError: one sentence about what is wrong with which file.
     """
+    refuse_overwrite((out, plot), (imu, map, weights))
     for target in filter(None, (out, plot)):
         check_writable(target)
     stream = open_recording(imu).imu.validate()  # what is wrong with the user's own files comes first

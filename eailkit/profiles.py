@@ -93,8 +93,8 @@ SMOKE = replace(  # minutes become seconds: for tests of the plumbing, never for
         train_takes_per_room=1, unseen_takes_per_room=1, long_takes=0,
     ),
     yaws=2, stage1_batch=32, stage2_batch=4,
-    stage1=TrainConfig(steps=6, warmup_steps=2),
-    stage2=TrainConfig(steps=6, warmup_steps=2),
+    stage1=TrainConfig(steps=6, warmup_steps=2, checkpoint_every=2),  # so that a kill finds something to resume
+    stage2=TrainConfig(steps=6, warmup_steps=2, checkpoint_every=2),
     ablation=TrainConfig(steps=4, warmup_steps=2),
     velocity=TrainConfig(steps=6, warmup_steps=2),
     eval_stride_s=5,

@@ -7,12 +7,14 @@ Files are written atomically; weights and optimizer state are safetensors, never
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from tqdm.auto import tqdm
 
 from eailkit.errors import CheckpointError
 from eailkit.files import write_atomically
+from eailkit.provenance import Identity, identity
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,24 @@ def fit(
     *,
     out_dir: str | Path | None = None,
     name: str = "model",
-    context: str = "",
+    context: str | Identity = "",
     progress: bool = True,
     stop_at: int | None = None,
 ) -> History:
-    """Train `model` in place and return its log; resumes from out_dir when a run of the same name is there.
+    """Train `model` in place and return its log; resumes from out_dir when its own run is there.
 
     Args:
         model: any module; moved to the device for the run and back to the CPU after it.
         batch_at: builds the batch of a step from that step's own generator; a dict of tensors and anything else.
         loss_of: called with (model, batch), returns named scalars of which "total" is minimised.
         config: see `TrainConfig`.
-        out_dir: folder for `<name>.safetensors` and the log `<name>.json`; None keeps nothing.
-        context: whatever else the run depends on (data hash, model configuration); a run resumes only its own.
+        out_dir: folder for `<name>.<key>.safetensors` and the log `<name>.<key>.json`, the key being
+            `trained_identity`'s; None keeps nothing.
+        context: whatever else the run depends on: data, model, code, an `Identity` of them; a run resumes only its own.
         stop_at: leave after this many steps as a kill would, with a checkpoint (for tests and time budgets).
 
     Raises:
-        CheckpointError: the files in out_dir are truncated or belong to another configuration.
+        CheckpointError: the files in out_dir are truncated, or of another identity than their name says.
         FloatingPointError: the loss is NaN; the last good checkpoint stays.
     """
     from lightning_fabric import Fabric  # 240 MB and a second that only training needs
@@ -121,7 +125,7 @@ def fit(
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision at every start
     precision = precision_on(config.precision, config.device)
     fabric = Fabric(accelerator=config.device, devices=1, precision=precision)
-    files = _Files(Path(out_dir), name, _identity(config, context)) if out_dir is not None else None
+    files = _Files(Path(out_dir), name, trained_identity(config, context)) if out_dir is not None else None
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     history, start = History(device=str(fabric.device)), 0
     if files is not None and (found := files.load(model, optimizer)) is not None:
@@ -165,7 +169,7 @@ def precision_on(wanted: str, device: str = "auto") -> str:
     """The precision to train in: bfloat16 only where the machine has instructions to multiply it.
 
     torch imitates it elsewhere: on a CPU with AVX2 alone, a step of PRIMUS took twelve times as long as in float32.
-    Sums and losses are float32 in both, and a run of the one resumes on a machine of the other.
+    Sums and losses are float32 in both; still, weights of the one are other weights, and are named so.
     """
     if wanted != "bf16-mixed" or multiplies_bf16(device):
         return wanted
@@ -173,7 +177,13 @@ def precision_on(wanted: str, device: str = "auto") -> str:
 
 
 def multiplies_bf16(device: str = "auto") -> bool:
-    """Whether this device multiplies bfloat16 itself; a torch that can't tell counts as no."""
+    """Whether this device multiplies bfloat16 itself; a torch that can't tell counts as no.
+
+    With `EAILKIT_PRECISION=float32` in the environment no device does, so that any machine can be measured as one
+    without.
+    """
+    if os.environ.get("EAILKIT_PRECISION") == "float32":
+        return False
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
@@ -183,19 +193,18 @@ def multiplies_bf16(device: str = "auto") -> bool:
 
 
 class _Files:
-    """A run's files. `<name>.resume.safetensors` holds weights, optimizer and log in one file, so that a kill can't
-    leave halves of different steps; when the run is finished `<name>.safetensors` and `<name>.json` replace it."""
+    """A run's files. `<name>.<key>.resume.safetensors` holds weights, optimizer and log in one file: a kill can't
+    leave halves of different steps; when the run is finished `<name>.<key>.safetensors` and the log replace it."""
 
-    def __init__(self, folder: Path, name: str, identity: dict):
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, name: str, identity: Identity):
         self.identity = identity
-        self.weights = folder / f"{name}.safetensors"
-        self.log = folder / f"{name}.json"
-        self.resume = folder / f"{name}.resume.safetensors"
+        self.weights = weights_path(folder, name, identity)
+        self.log = self.weights.with_suffix(".json")
+        self.resume = self.weights.with_suffix(".resume.safetensors")
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, history: History) -> None:
         """Write the resume file, or the weights and the log of a finished run."""
-        record = {"config": self.identity, "steps": history.steps, "minutes": history.minutes}
+        record = {"identity": self.identity.record, "steps": history.steps, "minutes": history.minutes}
         record["device"] = history.device
         if len(history.steps) >= config.steps:
             save_weights(model, self.weights)
@@ -213,6 +222,7 @@ class _Files:
         if self.log.exists():
             record = _read_record(self.log, self.log.read_text(), self.identity)
             load_weights(model, self.weights)
+            self.resume.unlink(missing_ok=True)  # a kill after the log was written leaves it
         elif self.resume.exists():
             flat = _load(self.resume)
             with safe_open(str(self.resume), framework="pt") as file:
@@ -229,22 +239,56 @@ class _Files:
         return History(record["steps"], record["minutes"], record["device"])
 
 
-def _read_record(path: Path, text: str, identity: dict) -> dict:
+def _read_record(path: Path, text: str, identity: Identity) -> dict:
     try:
         record = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path}: found a log that can't be read ({error}); delete it to start again.") from error
-    if record["config"] != identity:
+    if differs := identity.difference(record.get("identity")):
         raise CheckpointError(
-            f"{path}: found a run of another configuration; expected {identity}; "
+            f"{path}: found a run of another configuration ({differs}); expected {identity}; "
             "choose another folder or delete this one."
         )
     return record
 
 
-def _identity(config: TrainConfig, context: str) -> dict:
-    keep = ("steps", "learning_rate", "weight_decay", "warmup_steps", "clip_norm", "precision", "seed")
-    return {k: getattr(config, k) for k in keep} | {"context": context}
+def trained_identity(config: TrainConfig, context: str | Identity = "") -> Identity:
+    """What names the weights of a run: its schedule, the precision really used, its seed and its context.
+
+    How often checkpoints are written changes nothing, and neither should the device.
+    """
+    schedule = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in ("checkpoint_every", "device")}
+    schedule["precision"] = precision_on(config.precision, config.device)
+    context = context if isinstance(context, Identity) else identity("weights", context=context)
+    return context.also(train=schedule)
+
+
+def weights_path(folder: str | Path, name: str, identity: Identity) -> Path:
+    """Where `fit` leaves finished weights of a name and a `trained_identity`; the log lies beside as .json."""
+    return Path(folder) / f"{name}.{identity.key}.safetensors"
+
+
+def trained_weights(folder: str | Path, name: str, identity: Identity) -> Path | None:
+    """The finished weights of a name and a `trained_identity`, None where there are none.
+
+    Raises:
+        CheckpointError: the log under that name is broken or another run's.
+    """
+    path = weights_path(folder, name, identity)
+    log = path.with_suffix(".json")  # written last
+    if not log.is_file():
+        return None
+    _read_record(log, log.read_text(), identity)
+    return path
+
+
+def others_trained(folder: str | Path, name: str, identity: Identity) -> str:
+    """What sets a finished run of that name apart from that identity: "seed = 1 instead of 0"; "" where there is none."""
+    told = []
+    for log in sorted(Path(folder).glob(f"{name}.*.json")):
+        with contextlib.suppress(ValueError, OSError):
+            told.append(identity.difference(json.loads(log.read_text()).get("identity")))
+    return min(filter(None, told), key=len, default="")
 
 
 def save_weights(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +15,10 @@ import pytest
 import torch
 
 from eailkit import __version__, cli
-from eailkit.course.doctor import PACKAGES, Check, describe, examine, find_browser
+from eailkit.course.doctor import Check, _packages, describe, examine, find_browser, requirements
 from eailkit.datasets import EgoExo4D
 from eailkit.experiments import registry
-from eailkit.files import DATA_SAMPLES
+from eailkit.files import DATA_SAMPLES, refuse_overwrite
 from eailkit.primus.config import PrimusConfig
 from eailkit.primus.model import Primus, save
 from eailkit.results.names import FIGURES
@@ -76,6 +78,79 @@ def test_localize_names_the_file_that_is_not_there(tmp_path: Path):
     imu, map_ = str(tmp_path / "absent_imu.csv"), str(tmp_path / "absent_map.csv.gz")
     message = one_sentence(eailkit("localize", "--imu", imu, "--map", map_, "--out", str(tmp_path / "out.csv")))
     assert "absent_" in message and not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture
+def own_files(tmp_path: Path) -> dict[str, Path]:
+    """A user's recording and map, small; nothing in them need be right."""
+    take = next((DATA_SAMPLES / "kitchens" / "takes").glob("*/imu-left.parquet"))
+    files = {"imu": tmp_path / "imu.parquet", "map": tmp_path / "map.csv"}
+    shutil.copyfile(take, files["imu"])
+    files["map"].write_text("my map")
+    return files
+
+
+def another_name(path: Path, kind: str) -> Path:
+    """The same file by another name."""
+    beside = path.with_name(f"{kind}{path.suffix}")
+    if kind == "itself":
+        return path
+    if kind == "relative":
+        return Path(os.path.relpath(path))
+    if kind == "roundabout":
+        path.with_name("folder").mkdir()
+        return path.parent / "folder" / ".." / path.name
+    if kind == "spelling":
+        other = path.with_name(path.name.upper())
+        if not other.exists():
+            pytest.skip("this file system tells upper from lower case: another spelling is another file")
+        return other
+    {"symlink": os.symlink, "hardlink": os.link}[kind](path, beside)
+    return beside
+
+
+@pytest.mark.parametrize("kind", ["itself", "relative", "roundabout", "symlink", "hardlink", "spelling"])
+@pytest.mark.parametrize("option", ["imu", "map", "plot", "embed"])
+def test_no_command_overwrites_what_it_reads(kind, option, own_files, tmp_path, capsys):
+    before = {name: path.read_bytes() for name, path in own_files.items()}
+    imu, map_ = str(own_files["imu"]), str(own_files["map"])
+    target = str(another_name(own_files["map" if option in ("map", "plot") else "imu"], kind))
+    free = str(tmp_path / "free.csv")
+    arguments = {
+        "embed": ["embed", "--imu", imu, "--out", target],
+        "plot": ["localize", "--imu", imu, "--map", map_, "--out", free, "--plot", target],
+    }.get(option, ["localize", "--imu", imu, "--map", map_, "--out", target])
+    message = refused(capsys, arguments)
+    assert "found the input" in message and target in message
+    assert {name: path.read_bytes() for name, path in own_files.items()} == before and not Path(free).exists()
+
+
+def test_outputs_that_meet_and_folders_that_are_read_are_refused(own_files, tmp_path, capsys):
+    imu, map_ = str(own_files["imu"]), str(own_files["map"])
+    twice = [
+        "localize",
+        "--imu",
+        imu,
+        "--map",
+        map_,
+        "--out",
+        str(tmp_path / "a"),
+        "--plot",
+        str(tmp_path / "b" / ".." / "a"),
+    ]
+    assert "two outputs" in refused(capsys, twice)
+    within = ["embed", "--imu", str(tmp_path), "--out", imu]  # a take's folder, and a file of it
+    assert "found the input" in refused(capsys, within)
+    weights = ["embed", "--imu", imu, "--weights", map_, "--out", map_]
+    assert "found the input" in refused(capsys, weights)
+    for option in ("--kitchens", "--real"):
+        same = ["reproduce", "primus-fig4", option, str(tmp_path), "--out", str(tmp_path)]
+        assert "found the input" in refused(capsys, same)
+    course = ["course", "--notebooks", str(tmp_path / "n"), "--out", str(tmp_path / "n")]
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n" / "00_a.ipynb").write_text('{"cells": [], "metadata": {}}')
+    assert "found the input" in refused(capsys, course) and os.listdir(tmp_path / "n") == ["00_a.ipynb"]
+    refuse_overwrite([tmp_path / "new.csv", None], [imu, None, tmp_path])  # a new file beside what is read is fine
 
 
 def refused(capsys, arguments: list[str]) -> str:
@@ -158,13 +233,32 @@ def test_an_option_that_does_not_exist_is_exit_2():
 def test_doctor_prints_versions_device_and_advice():
     done = eailkit("doctor")
     assert done.returncode in (0, 1), done.stderr
-    for name in (*PACKAGES, "device", "threads", "memory", "disk", "data samples"):
+    needed = [re.match(r"[\w.-]+", line).group() for line in requirements()]
+    assert {"torch", "numpy", "psutil", "pytest"} <= set(needed)
+    for name in (*needed, "device", "threads", "memory", "disk", "data samples"):
         assert name in done.stdout
     assert (done.returncode == 1) == ("MISSING" in done.stdout)
+    assert re.search(r"the course +about \d+ min here at quick", done.stdout), "what to expect"
+
+
+def test_doctor_reads_markers_extras_and_versions():
+    lines = ["numpy>=2.0", "pandas>=900", "no-such-package; extra == 'dev'", "elsewhere; sys_platform == 'plan9'"]
+    found = {check.name: check for check in _packages([*lines, "click; extra == 'aria'"])}
+    assert found["numpy"].level == "ok" and found["click"].level == "ok" and "elsewhere" not in found
+    assert found["pandas"].level == "missing" and ">=900 is needed" in found["pandas"].found
+    assert found["no-such-package"].level == "optional" and "the tests" in found["no-such-package"].found
+    (alone,) = _packages([])
+    assert alone.level == "missing" and "not installed" in alone.found
+
+
+def test_doctor_says_why_training_is_in_float32(monkeypatch):
+    monkeypatch.setenv("EAILKIT_PRECISION", "float32")
+    (check,) = [check for check in examine() if check.name == "training"]
+    assert check.found == "in float32, as EAILKIT_PRECISION says"
 
 
 def test_doctor_says_what_to_do_where_something_lacks(monkeypatch, tmp_path):
-    monkeypatch.setattr("eailkit.course.doctor.PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr("eailkit.course.doctor.requirements", lambda: ["torch", "no-such-package"])
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "no-browser"))
     assert find_browser() is None
     checks = {check.name: check for check in examine(tmp_path / "not" / "yet" / "there")}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
 
 from eailkit.course.run import (
@@ -92,7 +89,9 @@ def test_the_record_says_what_the_run_object_says(fixture_course):
     run, _ = fixture_course
     record = json.loads((run.folder / "course.json").read_text(encoding="utf-8"))
     assert [n["state"] for n in record["notebooks"]] == [n.state for n in run.notebooks]
-    assert record["seconds"] == pytest.approx(sum(n.seconds for n in run.notebooks))
+    assert record["seconds"] == pytest.approx(run.seconds) == pytest.approx(run.notebooks[-1].ended_s)
+    alone = sum(n.seconds for n in run.notebooks)  # the table doesn't know these: one by one
+    assert alone <= run.seconds < alone + 5 and run.jobs >= 1
     assert all(n.seconds > 0.3 and n.peak_memory_mb > 20 for n in run.notebooks if n.name != "02_without_run_dir")
     assert record["profile"] == "quick" and "torch" in record["versions"]
     assert run.notebooks[0].goal == "every kind of output that a page of the report must show."
@@ -164,38 +163,6 @@ def test_output_widgets_dont_hang_the_run_on_a_busy_machine(tmp_path):
         for burner in burners:
             burner.kill()
     assert run.ok and "\n".join(map(str, range(60))) in (run.folder / "00_out.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_ctrl_c_leaves_a_report_of_what_ran_and_no_kernel(tmp_path):
-    write_notebook(tmp_path / "00_quick.ipynb", "print('done')")
-    write_notebook(
-        tmp_path / "01_slow.ipynb", f"open({str(tmp_path / 'started')!r}, 'w').close()", "import time\ntime.sleep(120)"
-    )
-    write_notebook(tmp_path / "02_never.ipynb", "print('never')")
-    command = [
-        sys.executable,
-        "-m",
-        "eailkit.cli",
-        "course",
-        "--notebooks",
-        str(tmp_path),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    kernels = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted; what had run is in" in stderr and "Traceback" not in stderr
-    record = json.loads((tmp_path / "run" / "course.json").read_text(encoding="utf-8"))
-    assert [notebook["state"] for notebook in record["notebooks"]] == ["ok", "interrupted", "waiting"]
-    assert "interrupted" in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
-    assert "hasn't run" in (tmp_path / "run" / "02_never.html").read_text(encoding="utf-8")
-    assert kernels and not any(kernel.is_running() and kernel.status() != "zombie" for kernel in kernels)
 
 
 def test_hidden_errors_reads_stderr_and_forgives_tagged_cells():

@@ -1,6 +1,9 @@
 """The whole of EAIL on a small kitchen dataset: every stage runs, passes its artifacts on, and can be used again."""
 
+import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +13,14 @@ import torch
 
 from eailkit.datasets import EgoExo4D, open_map, open_recording
 from eailkit.eail.sequences import SequenceBatches
-from eailkit.eail.stage1 import Features
+from eailkit.eail.stage1 import Features, Stage1, Stage1Config
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
 from eailkit.errors import CheckpointError, MapError, RecordingError
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.localize import QUICK_WEIGHTS, Localizer, localize_files
 from eailkit.metrics import METRICS
-from eailkit.training import TrainConfig, fit
+from eailkit.provenance import weights_tag
+from eailkit.training import TrainConfig, fit, save_weights
 
 REAL = os.environ.get("EAILKIT_REAL_DATA")
 
@@ -62,6 +66,75 @@ def test_a_second_run_in_the_folder_finds_what_the_first_one_trained(run):
     again = Run(run.dir, "smoke", progress=False)
     first, second = run.train_stage1()[0], again.train_stage1()[0]
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def _beside(run: Run, folder: Path) -> Run:
+    """Another run on the same data."""
+    other = Run(folder, "smoke", progress=False)
+    other.prepared = run.prepared
+    return other
+
+
+def _copy_weights(run: Run, other: Run, pattern: str) -> None:
+    other.weights_dir.mkdir(exist_ok=True)
+    for path in run.weights_dir.glob(pattern):
+        shutil.copyfile(path, other.weights_dir / path.name)
+
+
+def test_a_run_with_neither_stage_takes_both_shipped_ones_and_says_so(run, tmp_path, capsys):
+    alone = _beside(run, tmp_path)
+    stage1, stage2 = alone.stage1(), alone.stage2()
+    assert stage2.stage1_tag == weights_tag(stage1) == weights_tag(Localizer.load().stage1)
+    assert alone.shipped == {"stage 1", "stage 2"}
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in told] == [f"No stage {k} of this run was found" for k in (1, 2)]
+
+
+def test_a_run_that_trained_stage_1_alone_says_what_it_needs(run, tmp_path):
+    half = _beside(run, tmp_path)
+    _copy_weights(run, half, "stage1.*")
+    assert weights_tag(half.stage1()) == weights_tag(run.stage1())
+    with pytest.raises(CheckpointError, match="no stage 2; expected one that was trained on it; run notebook 04 first"):
+        half.stage2()
+    torch.manual_seed(1)
+    half.train_stage2(Stage1(Stage1Config.of(half.profile)).eval())  # on another stage 1
+    with pytest.raises(CheckpointError, match=r"doesn't belong to it \(features\.stage1_tag = .*run notebook 04 first"):
+        half.stage2()
+    assert not half.shipped
+    _copy_weights(run, half, "stage2-full.*")
+    assert half.stage2().stage1_tag == weights_tag(run.stage1())
+
+
+def test_a_stage_of_another_schedule_is_named_and_not_taken(run, tmp_path, capsys):
+    longer = replace(run.profile, stage1=replace(run.profile.stage1, steps=7))
+    other = Run(tmp_path, longer, progress=False)
+    other.prepared = run.prepared
+    _copy_weights(run, other, "stage1.*")
+    other.stage1()
+    assert "but one with train.steps = 6 instead of 7: using the shipped quick weights" in capsys.readouterr().out
+
+
+def test_a_folder_of_two_runs_weights_is_refused(run, tmp_path):
+    stage1, stage2 = run.stage1(), run.stage2()
+    folder = run.localizer(stage1, stage2).save(tmp_path / "whole", half=True)
+    assert weights_tag(Localizer.load(folder).stage1) == Localizer.load(folder).stage2.stage1_tag
+    torch.manual_seed(1)
+    others = {"stage1": Stage1(stage1.config), "stage2": SpatioTemporalReasoner(stage2.config)}
+    for name, model in others.items():
+        mixed = tmp_path / name
+        shutil.copytree(folder, mixed)
+        save_weights(model, mixed / f"{name}.safetensors", half=True)
+        with pytest.raises(
+            CheckpointError, match=f"{name}.safetensors: found weights .* the second stage belongs"
+        ) as told:
+            Localizer.load(mixed)
+        assert "\n" not in str(told.value)
+    with pytest.raises(CheckpointError, match="trained on stage 1"):
+        run.localizer(others["stage1"].eval(), stage2)
+    before = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in before.items() if k != "tags"}))
+    with pytest.raises(CheckpointError, match="'tags'"):
+        Localizer.load(folder)
 
 
 def _telling_features(run: Run) -> Features:

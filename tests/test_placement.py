@@ -124,7 +124,7 @@ def test_the_table_of_the_ledger(run, tmp_path, monkeypatch):
         assert ("against PRIMUS, points of macro_f1" in row["mean"]) == (row["config"]["method"] == TURNED)
         if row["config"]["place"] == "left again":
             assert abs(row["mean"]["against left temple, points of macro_f1"]) < 1.0
-    monkeypatch.setattr("eailkit.experiments.placement.windows_at", None)
+    monkeypatch.setattr("eailkit.experiments.places.simulate_scenario", None)
     monkeypatch.setattr("eailkit.experiments.primus_run.pretrain", None)
     record_placement(run, **options)  # nothing is simulated or trained again
     assert [r["mean"] for r in read("primus_placement_smoke", results_dir=tmp_path)] == [r["mean"] for r in rows]

@@ -105,7 +105,7 @@ def test_a_broken_take_names_its_file_and_keeps_the_others(tmp_path):
     with pytest.raises(RecordingError, match="kitchen1_b/imu-left.parquet"):
         prepare(root, tmp_path / "c", points_per_cell=32, workers=1, progress=False)
     assert (tmp_path / "c" / "takes" / "kitchen1_a.npz").is_file()
-    assert json.loads((tmp_path / "c" / "cache.json").read_text())["points_per_cell"] == 32
+    assert json.loads((tmp_path / "c" / "cache.json").read_text())["parts"]["points_per_cell"] == 32
 
 
 @pytest.fixture(scope="module")

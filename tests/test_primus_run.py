@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,41 @@ def test_files_of_other_kitchens_are_never_taken(tmp_path):
     for kind in ("windows", "scores", "primus", "triplets"):
         assert alone.folder(kind) != cooking.folder(kind)
     assert cooking.folder("scores") == PrimusRun(tmp_path, "smoke", kitchens=kitchens).folder("scores")
+
+
+def test_another_encoder_under_the_same_name_is_trained_and_scored_anew(made, monkeypatch):
+    """`OUR_ENCODER` is a constant: when it changes, the line's name stays, and so does every other line."""
+    run, line = made[0], Line("SS", "ours")
+    figures = Figures(run)
+    figures.add([line])
+    first = {n: s.confusion[(line.name, "encoder", 1, 0)] for n, s in figures.scores.items()}
+    weights = run.pretrained("SS", "ours").encoder.state_dict()
+    monkeypatch.setattr(primus_run, "OUR_ENCODER", primus_run.OUR_ENCODER | {"encoder_options": {"hidden": 32}})
+    again = Figures(run)
+    assert not any(s.has(line.name, "encoder", 1, 0) for s in again.scores.values())
+    assert all(s.has("PRIMUS", "encoder", 1, 0) for s in again.scores.values())
+    other = run.pretrained("SS", "ours").encoder.state_dict()
+    assert [v.shape for v in other.values()] != [v.shape for v in weights.values()]
+    monkeypatch.undo()
+    assert all(
+        np.array_equal(Figures(run).scores[n].confusion[(line.name, "encoder", 1, 0)], c) for n, c in first.items()
+    )
+
+
+def test_windows_of_other_held_out_people_are_never_the_first_ones(made, tmp_path):
+    run = made[0]
+    before = run.test_sets["other labels"]
+    fewer = tmp_path / "held_out"
+    shutil.copytree(run.held_out, fewer)
+    takes = json.loads((fewer / "takes.json").read_text())
+    last = max(t["participant_uid"] for t in takes) if "participant_uid" in takes[0] else takes[-1]["take_name"][-4:]
+    kept = [t for t in takes if last not in (t.get("participant_uid"), t["take_name"][-4:])]
+    (fewer / "takes.json").write_text(json.dumps(kept))
+    again = PrimusRun(run.dir, "smoke", progress=False, workers=1)
+    again.held_out = fewer
+    after = again.test_sets["other labels"]
+    assert 0 < len(after.windows) < len(before.windows) and after.identity.key != before.identity.key
+    assert again.test_sets["same domain"].identity.key == run.test_sets["same domain"].identity.key
 
 
 def test_unknown_extra_windows_are_named(smoke_run):

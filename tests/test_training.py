@@ -1,6 +1,8 @@
 """The training loop: resuming is exact, files survive a kill, wrong checkpoints are refused in one sentence."""
 
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ from eailkit.training import (
     parameter_groups,
     precision_on,
     save_weights,
+    trained_identity,
+    trained_weights,
+    weights_path,
 )
 
 CONFIG = TrainConfig(steps=12, warmup_steps=3, checkpoint_every=4, seed=5, device="cpu")
@@ -74,7 +79,8 @@ def test_a_finished_run_is_found_again_and_not_trained_further(tmp_path):
     )
     assert len(history.steps) == 12
     assert torch.equal(model[0].weight, again[0].weight)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    weights = weights_path(tmp_path, "model", trained_identity(CONFIG))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [weights.with_suffix(".json").name, weights.name]
 
 
 def test_a_nan_loss_stops_the_run_and_the_last_good_weights_stay(tmp_path):
@@ -86,14 +92,38 @@ def test_a_nan_loss_stops_the_run_and_the_last_good_weights_stay(tmp_path):
     poisoned.calls = 0
     with pytest.raises(FloatingPointError, match="step 5"):
         fit(_model(), _batch, poisoned, CONFIG, out_dir=tmp_path, progress=False)
-    state = load_file(tmp_path / "model.resume.safetensors")
+    (kept,) = tmp_path.glob("model.*.resume.safetensors")
+    state = load_file(kept)
     assert all(torch.isfinite(v).all() for v in state.values())
 
 
-def test_a_run_of_other_settings_or_another_context_is_refused(tmp_path):
-    fit(_model(), _batch, _loss, CONFIG, out_dir=tmp_path, progress=False, context="data A")
-    with pytest.raises(CheckpointError, match="another configuration"):
-        fit(_model(), _batch, _loss, CONFIG, out_dir=tmp_path, progress=False, context="data B")
+def test_a_run_of_other_settings_or_another_context_is_another_and_a_renamed_one_is_refused(tmp_path):
+    options = {"out_dir": tmp_path, "progress": False}
+    fit(_model(), _batch, _loss, CONFIG, context="data A", **options)
+    faster = replace(CONFIG, learning_rate=1e-2)
+    for config, context, told in ((CONFIG, "data B", "context = data A instead of data B"),
+                                  (faster, "data A", "train.learning_rate = 0.001 instead of 0.01")):  # fmt: skip
+        model = _model()
+        fit(model, _batch, _loss, config, context=context, **options)
+        wanted = trained_identity(config, context)
+        path = trained_weights(tmp_path, "model", wanted)
+        assert path and torch.equal(load_file(path)["0.weight"], model[0].weight)
+        log = weights_path(tmp_path, "model", trained_identity(CONFIG, "data A")).with_suffix(".json")
+        path.with_suffix(".json").write_text(log.read_text())  # the first run under the other's name
+        for read in (lambda: fit(_model(), _batch, _loss, config, context=context, **options),
+                     lambda: trained_weights(tmp_path, "model", wanted)):  # fmt: skip
+            with pytest.raises(CheckpointError, match=re.escape(told)):
+                read()
+
+
+def test_weights_of_another_precision_are_other_weights_and_checkpoints_and_device_change_nothing(monkeypatch):
+    half = replace(CONFIG, precision="bf16-mixed")
+    names = set()
+    for fast in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda fast=fast: {"avx512_bf16": fast})
+        names.add(trained_identity(half).key)
+    assert len(names) == 2 and trained_identity(CONFIG).key in names  # what is really used counts, not what is asked
+    assert trained_identity(replace(CONFIG, checkpoint_every=1, device="auto")).key == trained_identity(CONFIG).key
 
 
 def test_truncated_missing_and_foreign_weights_are_each_one_sentence(tmp_path):
@@ -155,6 +185,8 @@ def test_bfloat16_is_used_only_where_the_machine_multiplies_it(monkeypatch):
     assert precision_on("bf16-mixed", "cpu") == "32-true" and precision_on("32-true", "cpu") == "32-true"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert precision_on("bf16-mixed", "cpu") == "bf16-mixed"
+    monkeypatch.setenv("EAILKIT_PRECISION", "float32")  # any machine as one without
+    assert precision_on("bf16-mixed", "cpu") == precision_on("bf16-mixed") == "32-true"
     monkeypatch.undo()
     if precision_on("bf16-mixed", "cpu") == "32-true":
         return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from eailkit.datasets import EgoExo4D
@@ -13,9 +16,10 @@ from eailkit.preprocess.imu import resample
 from eailkit.primus import triplets
 from eailkit.primus.triplets import build, clean
 from eailkit.scenarios import synthesize_scenarios
+from eailkit.vision_language.towers import VisionLanguage
 
 
-class Towers:
+class Towers(VisionLanguage):
     """Features that say where they come from: a frame's number, a text's length."""
 
     name, embed_dim = "known", 3
@@ -113,6 +117,39 @@ def test_a_second_call_reads_what_the_first_wrote(root, built, tmp_path, monkeyp
     one = sorted(set(built.take))[0]
     chosen = build(root, Towers(), tmp_path, takes=[one], task="cooking", progress=False)
     assert set(chosen.take) == {one} and set(chosen.task) == {"cooking"} and 0 < len(chosen) < len(built)
+
+
+def test_another_sensor_other_content_and_other_towers_are_never_the_first_ones(root, built, tmp_path):
+    """In one cache folder, one after the other; what was there first is found again in the end."""
+    other = tmp_path / "other"
+    shutil.copytree(root, other)
+    for path in other.glob("takes/*/imu-left.parquet"):
+        table = pq.read_table(path)
+        turned = table.set_column(1, "acc_x", pc.negate(table["acc_x"])).replace_schema_metadata(
+            table.schema.metadata | {b"label": b"imu-right"}
+        )
+        pq.write_table(turned, path.with_name("imu-right.parquet"))
+    cache = tmp_path / "cache"
+    left = build(other, Towers(), cache, progress=False)
+    right = build(other, Towers(), cache, imu="imu-right", progress=False)
+    np.testing.assert_allclose(right.imu[:, 0], -left.imu[:, 0], atol=1e-5)
+    assert left.data_hash == built.data_hash
+
+    notes = other / "annotations" / "atomic_descriptions_train.json"
+    notes.write_text(notes.read_text().replace("C ", "C slowly "))
+    told = build(other, Towers(), cache, progress=False)
+    assert (told.text[:, 0] > left.text[:, 0]).any()
+
+    class Louder(Towers):
+        def encode_texts(self, texts):
+            return 2 * super().encode_texts(texts)
+
+        @property
+        def identity(self):
+            return super().identity.also(factor=2)
+
+    np.testing.assert_array_equal(build(other, Louder(), cache, progress=False).text, 2 * told.text)
+    assert build(other, Towers(), cache, imu="imu-right", progress=False).imu[0, 0, 0] == right.imu[0, 0, 0]
 
 
 def test_a_split_or_take_that_does_not_exist_is_refused(root, tmp_path):

@@ -5,7 +5,6 @@ What it can know is where people tend to be and how they move there: the table's
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from eailkit.eail.stage1 import Features
 from eailkit.losses import trajectory_loss
 from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, TrainConfig, fit
 
 
@@ -47,7 +47,7 @@ class ImuAlone(nn.Module):
 
 def train_imu_alone(
     prepared: Prepared, features: Features, profile: Profile, out_dir: str | Path, *, train: TrainConfig | None = None,
-    tag: str = "", progress: bool = True,
+    progress: bool = True,
 ) -> tuple[ImuAlone, History]:  # fmt: skip
     """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees."""
     train = train or profile.stage2
@@ -59,9 +59,17 @@ def train_imu_alone(
         nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
         return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
 
-    context = hashlib.sha1(repr((tag, prepared.data_hash)).encode()).hexdigest()[:12]
+    context = imu_alone_identity(prepared, features.identity, profile)
     history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
     return model.eval(), history
+
+
+def imu_alone_identity(prepared: Prepared, features: Identity, profile: Profile) -> Identity:
+    """What an `ImuAlone` is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "IMU alone", code=("eailkit.baselines.niloc",), data=prepared.identity, features=features,
+        embed_dim=profile.embed_dim, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
+    )  # fmt: skip
 
 
 @torch.inference_mode()

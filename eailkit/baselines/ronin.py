@@ -14,6 +14,7 @@ from eailkit.eail.sequences import Prediction
 from eailkit.encoders import ImuResNet18
 from eailkit.preprocess.imu import yaw
 from eailkit.profiles import Profile
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, fit
 
 
@@ -64,9 +65,17 @@ def train_velocity(
     loss_of = lambda m, batch: {"total": F.mse_loss(m(batch["imu"]).float(), batch["velocity"])}  # noqa: E731
     history = fit(
         model, VelocityBatches(prepared, profile.stage1_batch), loss_of, profile.velocity,
-        out_dir=out_dir, name="velocity", context=prepared.data_hash, progress=progress,
+        out_dir=out_dir, name="velocity", context=velocity_identity(prepared, profile), progress=progress,
     )  # fmt: skip
     return model.eval(), history
+
+
+def velocity_identity(prepared: Prepared, profile: Profile) -> Identity:
+    """What a velocity net is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "velocity net", code=("eailkit.baselines.ronin",), data=prepared.identity, width=profile.imu_width,
+        batch=profile.stage1_batch,
+    )  # fmt: skip
 
 
 @torch.inference_mode()

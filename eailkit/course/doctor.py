@@ -13,33 +13,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import eailkit
+from eailkit.course.expect import PEAK_GB, Speed, course_s, default_jobs, threads_each
+from eailkit.course.state import about
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "open_clip_torch",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "vqf",
-    "trimesh",
-    "embreex",
-    "numba",
-    "plotly",
-    "ipywidgets",
-    "anywidget",
-    "jupyterlab",
-    "papermill",
-    "nbconvert",
-    "lightning-fabric",
-    "safetensors",
-    "av",
-)
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 LEAST_MEMORY_GB = 4.0  # the course's largest notebook with room to spare
+EXTRAS = {  # extra of pyproject.toml -> what it is for, and how its packages come
+    "aria": ("Aria VRS files", "pip install --no-deps projectaria-tools"),
+    "cluster": ("runs on a cluster", "pip install -e .[cluster] -c constraints.txt"),
+    "dev": ("the tests", "pip install -e .[dev] -c constraints.txt"),
+}
+INSTALL = "pip install -e . -c constraints.txt"
 LEAST_DISK_GB = 3.0  # caches of one course run and its report
 
 
@@ -58,19 +48,33 @@ class Check:
     advice: str = ""
 
 
-def examine(folder: Path | str = ".") -> list[Check]:
-    """Every check, in the order in which they are printed; `folder` is where runs will be written."""
+def examine(folder: Path | str = ".", *, jobs: int | None = None, speed: Speed | None = None) -> list[Check]:
+    """Every check, in the order in which they are printed.
+
+    Args:
+        folder: where runs will be written.
+        jobs: notebooks side by side; as many as the course would take by default.
+        speed: of a core, where it was measured; what the course takes isn't said without.
+    """
     return [
         _python(),
-        *(_package(name) for name in PACKAGES),
+        *_packages(requirements()),
         *_torch(),
         _memory(),
         _disk(Path(folder)),
         _samples(),
         _notebooks(),
-        *_extras(),
+        *([_course(jobs or default_jobs(), speed)] if speed else []),
         _browser(),
     ]
+
+
+def requirements() -> list[str]:
+    """What the installed package requires, a line a package as in pyproject.toml; [] where it isn't installed."""
+    try:
+        return metadata.requires("eailkit") or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def describe(checks: Iterable[Check]) -> str:
@@ -102,11 +106,33 @@ def _python() -> Check:
     return Check("python", f"{platform.python_version()} on {system} ({sys.executable})")
 
 
-def _package(name: str) -> Check:
+def _packages(required: Iterable[str]) -> list[Check]:
+    """A check for each requirement that holds on this system, those of extras last and optional.
+
+    Args:
+        required: as `importlib.metadata.requires` gives them: "numpy>=2.0", 'ruff>=0.8; extra == "dev"'.
+    """
+    from packaging.requirements import Requirement
+
+    needed = [Requirement(line) for line in required]
+    if not needed:
+        return [Check("eailkit", "not installed: its packages aren't known", "missing", INSTALL)]
+    checks = [_package(r, "missing", INSTALL) for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    for extra, (purpose, advice) in EXTRAS.items():
+        for r in needed:
+            if r.marker is not None and r.marker.evaluate({"extra": extra}) and not r.marker.evaluate({"extra": ""}):
+                checks.append(_package(r, "optional", advice, f", needed for {purpose}"))
+    return checks
+
+
+def _package(required: Requirement, level: str, advice: str, purpose: str = "") -> Check:
     try:
-        return Check(name, metadata.version(name))
+        found = metadata.version(required.name)
     except metadata.PackageNotFoundError:
-        return Check(name, "not installed", "missing", "pip install -e . -c constraints.txt")
+        return Check(required.name, f"not installed{purpose}", level, advice)
+    if not required.specifier.contains(found, prereleases=True):
+        return Check(required.name, f"{found}, but {required.specifier} is needed{purpose}", level, advice)
+    return Check(required.name, found)
 
 
 def _torch() -> list[Check]:
@@ -125,7 +151,7 @@ def _torch() -> list[Check]:
     checks = [
         Check("device", device),
         Check("threads", f"{torch.get_num_threads()} for torch, {os.cpu_count()} cores"),
-        Check("training", "in bfloat16" if multiplies_bf16() else "in float32: this machine has no bfloat16 products"),
+        Check("training", _training(multiplies_bf16())),
     ]
     try:
         import torchvision  # noqa: F401
@@ -134,6 +160,14 @@ def _torch() -> list[Check]:
         advice = "take both from one index: delete .venv, then make setup (TORCH_INDEX=URL for another index)"
         checks.append(Check("torch pair", pair, "missing", advice))
     return checks
+
+
+def _training(bf16: bool) -> str:
+    if bf16:
+        return "in bfloat16 (EAILKIT_PRECISION=float32 trains as machines without it do)"
+    if os.environ.get("EAILKIT_PRECISION") == "float32":
+        return "in float32, as EAILKIT_PRECISION says"
+    return "in float32: this machine has no bfloat16 products"
 
 
 def _memory() -> Check:
@@ -178,18 +212,13 @@ def _notebooks() -> Check:
     return Check("notebooks", f"{count} in {folder}")
 
 
-def _extras() -> list[Check]:
-    wanted = (
-        ("projectaria-tools", "Aria VRS files", "pip install --no-deps projectaria-tools"),
-        ("pytest", "the tests", "pip install -e .[dev] -c constraints.txt"),
-        ("dask-jobqueue", "runs on a cluster", "pip install -e .[cluster] -c constraints.txt"),
-    )
-    checks = []
-    for name, purpose, advice in wanted:
-        check = _package(name)
-        absent = Check(name, f"not installed, needed for {purpose}", "optional", advice)
-        checks.append(check if check.level == "ok" else absent)
-    return checks
+def _course(jobs: int, speed: Speed) -> Check:
+    names = [path.stem for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))]
+    seconds = course_s(names, speed, jobs, threads_each(jobs))
+    beside = f"{jobs} notebooks side by side" if jobs > 1 else "one notebook at a time"
+    found = f"{about(seconds)} here at quick, {beside}" if seconds else "no recorded times to go by"
+    least = LEAST_MEMORY_GB + (jobs - 1) * PEAK_GB
+    return Check("the course", f"{found} (up to {least:.0f} GB of memory; eailkit course --jobs 1 takes least)")
 
 
 def _browser() -> Check:

@@ -11,16 +11,13 @@ import json
 import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nbconvert.filters.ansi import strip_ansi
 
 from eailkit import __version__
 from eailkit.course.html import cells_html, highlight_css
+from eailkit.course.state import CourseRun, NotebookRun, clock
 from eailkit.files import write_text
-
-if TYPE_CHECKING:
-    from eailkit.course.run import CourseRun, NotebookRun
 
 STATE_SIGN = {"ok": "✓", "failed": "✗", "interrupted": "‖", "waiting": "…"}
 
@@ -55,11 +52,6 @@ def title_and_goal(path: Path) -> tuple[str, str]:
     goal = re.search(r"^[\s>*_|-]*goal\b[\s:.*_|]*(.+?)(?:\n\s*\n|\n\s*[-*>|]|\Z)", text, re.MULTILINE | re.I | re.S)
     plain = re.sub(r"[*_`$|]+", "", " ".join(goal.group(1).split())).strip() if goal else ""
     return (heading.group(1).strip() if heading else path.stem), plain
-
-
-def clock(seconds: float) -> str:
-    """A duration as a reader says it: "48 s", "3 min 05 s"."""
-    return f"{seconds:.0f} s" if seconds < 99.5 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
 
 
 def _write_assets(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""Running the notebooks: papermill in order, one line each, and a folder that holds what they left.
+"""Running the notebooks: side by side as far as they may, a line each, and a folder that holds what they left.
 
 `run_course` executes copies of the notebooks with the running interpreter, watches time and memory, looks for
-errors where papermill doesn't (widget callbacks), and keeps going when one notebook fails. Pages are made by
-`eailkit.course.report`; nothing here knows what the notebooks teach.
+errors where papermill doesn't (widget callbacks), and keeps going when one notebook fails. What may run beside what
+is in `eailkit.course.graph`, pages are made by `eailkit.course.report`; nothing here knows what the notebooks teach.
 """
 
 from __future__ import annotations
@@ -11,64 +11,29 @@ import ast
 import json
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from eailkit.course import report
 from eailkit.course.doctor import describe, examine, repository_folder
-from eailkit.course.execute import execute, own_kernel
+from eailkit.course.execute import Execution, own_kernel
+from eailkit.course.expect import Speed, default_jobs, expected_s, measure, recorded, threads_each
+from eailkit.course.graph import Plan
+from eailkit.course.guard import alone_in, stop_requests
 from eailkit.course.html import widget_states
+from eailkit.course.progress import Progress
+from eailkit.course.state import CourseRun, NotebookRun, clock
 from eailkit.errors import ConfigError
-from eailkit.files import write_json
+from eailkit.files import make_folder, refuse_overwrite, write_json
 
+WORTH_S = 300.0  # recorded seconds from which on the machine is measured, for the time left
+SAMPLE_S = 0.25  # running notebooks are looked at this often
 GIVEN = ("profile", "run_dir")  # parameters that every notebook of the course takes
-
-
-@dataclass(frozen=True)
-class NotebookRun:
-    """What became of one notebook.
-
-    Attributes:
-        name: file name without its ending, "00_start_here".
-        title: its first heading. goal: the sentence after "Goal" in its first cells, or "".
-        state: "waiting", "ok", "failed" or "interrupted".
-        seconds: wall-clock time, start of the kernel included.
-        peak_memory_mb: largest resident memory of the kernel with all its child processes.
-        error: what went wrong, first line an exception's name and message; "" where nothing did.
-    """
-
-    name: str
-    title: str
-    goal: str
-    state: str = "waiting"
-    seconds: float = 0.0
-    peak_memory_mb: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class CourseRun:
-    """One run of the course: the folder and a `NotebookRun` for every notebook, in order."""
-
-    folder: Path
-    profile: str
-    started: str
-    notebooks: tuple[NotebookRun, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    versions: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Every notebook ran to its end without an error."""
-        return all(notebook.state == "ok" for notebook in self.notebooks)
-
-    @property
-    def seconds(self) -> float:
-        """Time of all notebooks together."""
-        return sum(notebook.seconds for notebook in self.notebooks)
 
 
 def run_course(
@@ -78,13 +43,14 @@ def run_course(
     only: Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
+    jobs: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> CourseRun:
-    """Execute the notebooks `NN_name.ipynb` in order and leave a report, whatever happens to any of them.
+    """Execute the notebooks `NN_name.ipynb` and leave a report, whatever happens to any of them.
 
     Writes under `out_dir`: `executed/*.ipynb`, `artifacts/` (what stages pass on; every notebook gets its path as
     the parameter `run_dir`), `index.html` with a page for each notebook, and `course.json`. All of it is brought
-    up to date after each notebook, so a kill loses only the one that was running.
+    up to date after each notebook, so a kill loses only those that were running.
 
     Args:
         notebooks_dir: folder of the notebooks; the checkout's own by default.
@@ -92,42 +58,37 @@ def run_course(
         profile: passed to every notebook.
         only: beginnings of names ("00", "03_heatmap"); all notebooks by default.
         parameters: further papermill parameters, given to each notebook whose `parameters` cell names them.
-        say: receives one piece of text at a time; standard output by default.
+        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs()` by default.
+        say: receives one piece of text at a time; standard output by default, with the time left.
 
     Returns:
         What ran, in what state.
 
     Raises:
-        ConfigError: no notebook, no such notebook, or a parameter that none of the notebooks has.
-        KeyboardInterrupt: after the report of what had run was written.
+        ConfigError: no notebook, no such notebook, a parameter that none of the notebooks has, or jobs below 1.
+        OutputError: `out_dir` can't be written, is the notebooks' own folder, or another course is at work in it.
+        KeyboardInterrupt: after the report of what had run was written; SIGTERM and SIGHUP count as Ctrl-C.
     """
-    say = say or (lambda text: print(text, end="", flush=True))
-    paths = find_notebooks(notebooks_dir, only)
+    paths = [path.resolve() for path in find_notebooks(notebooks_dir, only)]
     parameters = dict(parameters or {})
     check_parameters(paths, parameters)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs: found {jobs}; expected 1 or more notebooks side by side.")
     folder = Path(out_dir or new_run_folder()).resolve()
-    for name in ("executed", "artifacts"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        (folder / "executed" / path.name).unlink(missing_ok=True)
-    runs = [NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths]
-    started = datetime.now().isoformat(timespec="seconds")
-    course = CourseRun(folder, profile, started, tuple(runs), parameters, describe(examine(folder)))
-    with own_kernel():
-        for k, path in enumerate(paths):
-            say(f"{path.stem:34}")
-            try:
-                runs[k] = _run_notebook(path, runs[k], course)
-            except _Interrupted as interrupted:
-                runs[k] = interrupted.run
-                raise KeyboardInterrupt from None
-            finally:
-                course = replace(course, notebooks=tuple(runs))
-                _write(course)
-                say(_line(runs[k]))
-    failed = sum(run.state != "ok" for run in runs)
-    say(f"{len(runs)} notebooks, {failed} failed, {report.clock(course.seconds)}: {folder / 'index.html'}\n")
-    return course
+    refuse_overwrite([folder], [path.parent for path in paths[:1]])
+    make_folder(folder)
+    with alone_in(folder), stop_requests() as asked, own_kernel():
+        for name in ("executed", "artifacts"):
+            make_folder(folder / name)
+        for path in paths:
+            (folder / "executed" / path.name).unlink(missing_ok=True)
+        jobs = min(jobs or default_jobs(), len(paths))
+        long = sum(recorded().get(path.stem, (0.0, 1))[0] for path in paths) > WORTH_S and profile == "quick"
+        speed = measure() if long else None
+        runs = tuple(NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths)
+        started = datetime.now().isoformat(timespec="seconds")
+        course = CourseRun(folder, profile, started, runs, parameters, jobs=jobs, threads=threads_each(jobs))
+        return _Conductor(paths, course, speed, say).conduct(asked)
 
 
 def find_notebooks(notebooks_dir: Path | str | None = None, only: Sequence[str] | None = None) -> list[Path]:
@@ -219,37 +180,116 @@ def hidden_errors(notebook: Mapping[str, Any]) -> list[str]:
     return [text for text in map(_error_text, outputs) if text]
 
 
-class _Interrupted(Exception):
-    def __init__(self, run: NotebookRun) -> None:
-        super().__init__()
-        self.run = run
+class _Conductor:
+    """One run: begins what may begin, judges what has ended, and keeps the report and the reader up to date."""
+
+    def __init__(
+        self, paths: Sequence[Path], course: CourseRun, speed: Speed | None, say: Callable[[str], None] | None
+    ) -> None:
+        self.paths = {path.stem: path for path in paths}
+        self.course, self.runs = course, {run.name: run for run in course.notebooks}
+        seconds = expected_s(self.paths, speed, course.threads) if speed else {}
+        self.plan, self.speed = Plan(list(self.paths), course.jobs, seconds), speed
+        self.running: dict[str, Execution] = {}
+        self.progress, self.wake = Progress(self.plan, say), threading.Event()
+        self.began = time.monotonic()
+
+    def conduct(self, asked: threading.Event) -> CourseRun:
+        """Run everything; `asked` ends it."""
+        try:
+            self._begin()
+            versions = describe(examine(self.course.folder, jobs=self.course.jobs, speed=self.speed))
+            self.course = replace(self.course, versions=versions)
+            while self.plan.waiting or self.running:
+                self._begin()
+                self.wake.wait(SAMPLE_S)
+                self.wake.clear()
+                if asked.is_set():
+                    raise KeyboardInterrupt
+                for name in [name for name, execution in self.running.items() if execution.over()]:
+                    self._ended(name)
+                self.progress.show({name: execution.seconds for name, execution in self.running.items()})
+        except KeyboardInterrupt:
+            self._stop()
+            raise KeyboardInterrupt from None
+        finally:
+            for execution in self.running.values():  # something else went wrong, such as a full disk
+                execution.stop()
+            for execution in self.running.values():
+                execution.wait()
+        failed, together = sum(run.state != "ok" for run in self.runs.values()), clock(self.course.seconds)
+        self.progress.say(f"{len(self.runs)} notebooks, {failed} failed, {together}: {self._index}\n")
+        return self.course
+
+    @property
+    def _index(self) -> Path:
+        return self.course.folder / "index.html"
+
+    def _begin(self) -> None:
+        while (name := self.plan.begin()) is not None:
+            path, known = self.paths[name], notebook_parameters(self.paths[name])
+            executed = self.course.folder / "executed" / path.name
+            lacking = [given for given in GIVEN if given not in known]
+            if lacking:
+                shutil.copyfile(path, executed)
+                error = (
+                    f"ConfigError: {path.name} has no {' and no '.join(lacking)} in a cell tagged `parameters`: add it."
+                )
+                self._note(replace(self.runs[name], state="failed", error=error))
+                continue
+            values = {parameter: value for parameter, value in self.course.parameters.items() if parameter in known}
+            values |= {"profile": self.course.profile, "run_dir": str(self.course.folder / "artifacts")}
+            self.running[name] = Execution(path, executed, values, self.course.threads, self.wake.set)
+
+    def _ended(self, name: str) -> None:
+        execution = self.running.pop(name)
+        self._note(_judge(self._with_times(name, execution), execution))
+
+    def _with_times(self, name: str, execution: Execution) -> NotebookRun:
+        done = execution.outcome()
+        return replace(self.runs[name], seconds=done.seconds, peak_memory_mb=done.peak_memory_mb)
+
+    def _note(self, run: NotebookRun) -> None:
+        """A notebook has ended: the plan, the files and the reader learn of it."""
+        self.runs[run.name] = replace(run, ended_s=time.monotonic() - self.began)
+        self.plan.end(run.name, run.state == "ok")
+        self._write()
+        self.progress.ended(self.runs[run.name])
+
+    def _stop(self) -> None:
+        """End every kernel, and write the report of what had run."""
+        for execution in self.running.values():
+            execution.stop()
+        ended_s = time.monotonic() - self.began
+        for name, execution in self.running.items():
+            execution.wait()
+            run = replace(self._with_times(name, execution), state="interrupted", ended_s=ended_s)
+            self.runs[name] = replace(run, error="KeyboardInterrupt: stopped by hand")
+        self._write()
+        for name in self.running:
+            self.progress.ended(self.runs[name])
+        self.running.clear()
+
+    def _write(self) -> None:
+        self.course = replace(self.course, notebooks=tuple(self.runs.values()))
+        record = asdict(self.course) | {"folder": self.course.folder.name, "seconds": self.course.seconds}
+        write_json(self.course.folder / "course.json", record)
+        report.write_report(self.course)
 
 
-def _run_notebook(path: Path, run: NotebookRun, course: CourseRun) -> NotebookRun:
-    """Give a notebook its parameters, execute it and judge what it left."""
-    known = notebook_parameters(path)
-    values = {name: value for name, value in course.parameters.items() if name in known}
-    values |= {"profile": course.profile, "run_dir": str(course.folder / "artifacts")}
-    executed = course.folder / "executed" / path.name
-    lacking = [name for name in GIVEN if name not in known]
-    if lacking:
-        shutil.copyfile(path, executed)
-        error = f"ConfigError: {path.name} has no {' and no '.join(lacking)} in a cell tagged `parameters`: add it."
-        return replace(run, state="failed", error=error)
-    done = execute(path, executed, values)
-    run = replace(run, seconds=done.seconds, peak_memory_mb=done.peak_memory_mb)
-    if done.interrupted:
-        raise _Interrupted(replace(run, state="interrupted", error="KeyboardInterrupt: stopped by hand"))
-    return _judge(run, executed, done.raised)
-
-
-def _judge(run: NotebookRun, executed: Path, raised: BaseException | None) -> NotebookRun:
+def _judge(run: NotebookRun, execution: Execution) -> NotebookRun:
     """State of a notebook from what it left, and its kernel's name mended so that JupyterLab can open it."""
     from papermill.exceptions import PapermillExecutionError
 
-    notebook = json.loads(executed.read_text(encoding="utf-8"))
+    raised = execution.outcome().raised
+    try:
+        notebook = json.loads(execution.executed.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a full disk leaves half a copy, or none
+        raised = raised or error
+        execution.executed.unlink(missing_ok=True)
+        return replace(run, state="failed", error=f"{type(raised).__name__}: {raised}".strip())
     notebook["metadata"]["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    write_json(executed, notebook)
+    write_json(execution.executed, notebook)
     errors = hidden_errors(notebook)
     # papermill's own error adds nothing: it stands for an error in a cell, and counts those that a tag allows too
     if raised and not errors and not isinstance(raised, PapermillExecutionError):
@@ -268,14 +308,3 @@ def _error_text(output: Mapping[str, Any]) -> str:
             ]
             return f"traceback on stderr: {named[-1] if named else text.strip().splitlines()[-1]}"
     return ""
-
-
-def _write(course: CourseRun) -> None:
-    record = asdict(course) | {"folder": course.folder.name, "seconds": course.seconds}
-    write_json(course.folder / "course.json", record)
-    report.write_report(course)
-
-
-def _line(run: NotebookRun) -> str:
-    first = run.error.splitlines()[0][:120] if run.error else ""
-    return f"{run.state:12}{report.clock(run.seconds):>8}{run.peak_memory_mb:8.0f} MB  {first}".rstrip() + "\n"

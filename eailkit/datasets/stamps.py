@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from eailkit.errors import DatasetError
-from eailkit.synthkitchen.version import Stamp
+from eailkit.provenance import Stamp
 
 _UNSTAMPED = "1"  # the last version that wrote no stamps into its files
 

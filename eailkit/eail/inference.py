@@ -6,7 +6,6 @@ reads stage-1 features (`stage1.Features`) and rooms; nothing looks at a traject
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,9 @@ from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction, SequenceBatches
 from eailkit.eail.stage1 import Features
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
+from eailkit.errors import CheckpointError
 from eailkit.profiles import Profile
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, TrainConfig, fit
 
 
@@ -32,21 +33,18 @@ def train_stage2(
     use_action_loss: bool = True,
     name: str = "stage2",
     progress: bool = True,
-    tag: str = "",
 ) -> tuple[SpatioTemporalReasoner, History]:
     """Train stage 2 on frozen features with L_traj + L_action; resumes what is in out_dir.
 
     Args:
         train: schedule; the profile's `stage2` by default.
         use_action_loss: False leaves the action head untrained (Table 3, "w/o action loss").
-        tag: names the stage-1 weights behind the features, so that a run resumes only its own.
     """
     config = config or stage2_config(profile, len(prepared.action_names))
     train = train or profile.stage2
     torch.manual_seed(train.seed)
     model = SpatioTemporalReasoner(config)
     batches = SequenceBatches(prepared, features, batch=profile.stage2_batch, time=profile.sequence_s)
-    context = repr((config, use_action_loss, tag, prepared.data_hash, profile.stage2_batch))
 
     def loss_of(wrapped, batch: dict) -> dict[str, torch.Tensor]:
         location, action = wrapped(batch["imu"], batch["points"], batch["empty"])
@@ -57,9 +55,33 @@ def train_stage2(
 
     history = fit(
         model, batches, loss_of, train, out_dir=out_dir, name=name, progress=progress,
-        context=hashlib.sha1(context.encode()).hexdigest()[:12],
+        context=stage2_identity(prepared, features.identity, profile, config, use_action_loss=use_action_loss),
     )  # fmt: skip
+    model.stage1_tag = features.stage1_tag
     return model.eval(), history
+
+
+def stage2_identity(
+    prepared: Prepared, features: Identity, profile: Profile, config: Stage2Config, *, use_action_loss: bool = True
+) -> Identity:
+    """What a stage 2 is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "stage 2", code=("eailkit.eail.inference",), data=prepared.identity, features=features, config=config,
+        use_action_loss=use_action_loss, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
+    )  # fmt: skip
+
+
+def check_belongs(stage2: SpatioTemporalReasoner, stage1_tag: str) -> None:
+    """Refuse a stage 2 that was trained on another stage 1; where either is unknown nothing can be said.
+
+    Raises:
+        CheckpointError: the tags differ.
+    """
+    if stage1_tag and stage2.stage1_tag and stage1_tag != stage2.stage1_tag:
+        raise CheckpointError(
+            f"stage 2: found one that was trained on stage 1 {stage2.stage1_tag}; expected one for stage 1 "
+            f"{stage1_tag}; take the two of one run, or train stage 2 on this one."
+        )
 
 
 def stage2_config(profile: Profile, actions: int, **changes) -> Stage2Config:
@@ -110,7 +132,12 @@ def predict(
 def predict_take(
     model: SpatioTemporalReasoner, prepared: Prepared, features: Features, take, *, profile: Profile, imu_of=None
 ) -> Prediction:
-    """`predict` on one cached take; `imu_of` names another take whose IMU is fed instead (a reference)."""
+    """`predict` on one cached take; `imu_of` names another take whose IMU is fed instead (a reference).
+
+    Raises:
+        CheckpointError: the features are another stage 1's than the model was trained on.
+    """
+    check_belongs(model, features.stage1_tag)
     room = prepared.rooms[take.room]
     imu = features.takes[take.name][0]
     if imu_of is not None:

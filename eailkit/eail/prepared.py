@@ -9,11 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -21,10 +19,12 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from eailkit.datasets import EgoExo4D, open_map
 from eailkit.datasets.video import decode_frames, find_ego_video
 from eailkit.errors import ConfigError, DatasetError
+from eailkit.files import save_npy, save_npz, write_json
 from eailkit.parallel import run_all
 from eailkit.preprocess.imu import orientation, resample, rotate, second_windows
 from eailkit.preprocess.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
 from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
+from eailkit.provenance import Identity, fingerprint, identity
 
 CACHE_VERSION = 2
 PLOT_POINTS = 8000
@@ -138,6 +138,7 @@ class Prepared:
         rooms: by `TakeCache.room`.
         action_names: the classes that `TakeCache.action` indexes.
         data_hash: changes with the dataset's lists, annotations and version, the options and the choice of takes.
+        identity: of what all that and this code made; without one, of the data hash alone.
     """
 
     cache_dir: Path
@@ -145,6 +146,11 @@ class Prepared:
     rooms: dict[str, RoomCache]
     action_names: tuple[str, ...]
     data_hash: str
+    identity: Identity = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.identity is None:
+            object.__setattr__(self, "identity", identity("prepared data", data_hash=self.data_hash))
 
     def by_split(self, split: str) -> list[TakeCache]:
         """The takes of one split, in order of name; empty where there is none."""
@@ -155,13 +161,6 @@ class Prepared:
         if isinstance(take, str):
             take = next(t for t in self.takes if t.name == take)
         return take.frames
-
-
-def _write(path: Path, save: Callable[[Any], None]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as file:
-        save(file)
-    os.replace(beside, path)
 
 
 def _prepare_room(root: Path, map_take: str, name: str, path: Path, points_per_cell: int) -> None:
@@ -184,7 +183,7 @@ def _prepare_room(root: Path, map_take: str, name: str, path: Path, points_per_c
         "name": name,
         "source": map_take,
     }
-    _write(path, lambda file: np.savez(file, **arrays))
+    save_npz(path, arrays)
 
 
 def _load_room(path: Path) -> RoomCache:
@@ -214,10 +213,10 @@ def _prepare_take(root: Path, name: str, room: str, grid: MapGrid, path: Path, o
     rows, numbers = frame_seconds(recording, mid_s)
     if options["frames"] and numbers:
         images = decode_frames(find_ego_video(root / "takes" / name), numbers, size=options["frame_size"])
-        _write(path.with_suffix(".frames.npy"), lambda file: np.save(file, images))
+        save_npy(path.with_suffix(".frames.npy"), images)
     else:
         rows[:] = -1
-    _write(path.with_suffix(".windows.npy"), lambda file: np.save(file, windows))
+    save_npy(path.with_suffix(".windows.npy"), windows)
     arrays = {
         "mid_s": mid_s - start_s,
         "position": position.astype(np.float32),
@@ -231,17 +230,7 @@ def _prepare_take(root: Path, name: str, room: str, grid: MapGrid, path: Path, o
         "participant": recording.participant,
         "split": recording.split,
     }
-    _write(path, lambda file: np.savez(file, **arrays))
-
-
-def fingerprint(root: Path) -> str:
-    """Hash of a dataset's lists, splits, annotations and version; of no recording."""
-    names = ("takes.json", "splits.json", "synthkitchen.json")
-    files = [root / n for n in names if (root / n).is_file()] + sorted((root / "annotations").glob("*.json"))
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    save_npz(path, arrays)
 
 
 @functools.lru_cache(maxsize=2)
@@ -249,19 +238,40 @@ def _dataset(root: str) -> EgoExo4D:
     return EgoExo4D(Path(root))
 
 
-def _check_options(cache_dir: Path, options: dict) -> None:
-    """Write the options on the first run; refuse a folder that holds a cache of others."""
+def _check_cache(cache_dir: Path, wanted: Identity) -> None:
+    """Write the identity on the first run; refuse a folder that holds another cache."""
     path = cache_dir / "cache.json"
-    if path.is_file():
-        found = json.loads(path.read_text())
-        differs = sorted(k for k in options if found.get(k) != options[k])
-        if differs:
-            raise DatasetError(
-                f"{cache_dir}: found a cache with {', '.join(f'{k} = {found.get(k)}' for k in differs)}; expected "
-                f"{', '.join(str(options[k]) for k in differs)}; give another folder or remove this one."
-            )
+    if not path.is_file():
+        write_json(path, wanted.record)
         return
-    _write(path, lambda file: file.write(json.dumps(options, indent=1).encode()))
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if differs := wanted.difference(found):
+        raise DatasetError(
+            f"{cache_dir}: found a cache made otherwise ({differs}); expected {wanted}; give another folder or remove "
+            "this one."
+        )
+
+
+def cache_identity(
+    root: str | Path,
+    *,
+    points_per_cell: int,
+    frame_size: int | None = None,
+    frames: bool = True,
+    imu: str = "imu-left",
+    causal: bool = False,
+) -> Identity:
+    """What names a cache folder: the dataset, all options of `prepare` that shape its files, and the code."""
+    return identity("prepared data", code=("eailkit.eail.prepared",), **_options(
+        root, points_per_cell=points_per_cell, frame_size=frame_size, frames=frames, imu=imu, causal=causal
+    ))  # fmt: skip
+
+
+def _options(root: str | Path, **options) -> dict:
+    return {"version": CACHE_VERSION, **options, "dataset": fingerprint(root)}
 
 
 def prepare(
@@ -303,18 +313,12 @@ def prepare(
             f"prepare: found points_per_cell={points_per_cell}, workers={workers}; expected positive numbers."
         )
     dataset = EgoExo4D(root)
-    options = {
-        "version": CACHE_VERSION,
-        "points_per_cell": points_per_cell,
-        "frame_size": frame_size,
-        "frames": frames,
-        "imu": imu,
-        "causal": causal,
-        "dataset": fingerprint(root),
-    }
+    asked = {"points_per_cell": points_per_cell, "frame_size": frame_size, "frames": frames, "imu": imu}
+    asked["causal"] = causal
+    options, made = _options(root, **asked), cache_identity(root, **asked)
     for folder in ("rooms", "takes"):
         (cache_dir / folder).mkdir(parents=True, exist_ok=True)
-    _check_options(cache_dir, options)
+    _check_cache(cache_dir, made)
     wanted = set(takes) if takes is not None else None
     chosen = [t for t in dataset.takes if t.task != "scan" and (wanted is None or t.name in wanted)]
     maps = {t.name: dataset.map_take(t.name) for t in chosen}
@@ -341,6 +345,7 @@ def prepare(
         {room: _load_room(path) for room, path in sorted(files.items())},
         dataset.action_names,
         hashlib.sha256(json.dumps([options, sorted(t.name for t in chosen)]).encode()).hexdigest()[:16],
+        made.also(takes=sorted(t.name for t in chosen)),
     )
 
 

@@ -6,7 +6,7 @@ computed once (`vision_language_targets`). After training, `embed_dataset` keeps
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from tqdm.auto import tqdm
 from eailkit.eail.prepared import Prepared
 from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.errors import DatasetError
+from eailkit.files import save_npy
 from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
 from eailkit.preprocess.imu import yaw
 from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
+from eailkit.provenance import Identity, content_digest, identity, weights_tag
 from eailkit.training import History, fit, load_weights, save_weights
 from eailkit.vision_language import VisionLanguage
 
@@ -91,32 +93,43 @@ class VisionLanguageTargets:
     Attributes:
         image: take name -> (n, d) float32; rows without a frame are zero.
         text: unique captions -> (captions, d) float32, and caption_id: take name -> (n,) int, -1 without one.
+        identity: of the towers and the data that made them.
     """
 
     image: dict[str, np.ndarray]
     text: np.ndarray
     caption_id: dict[str, np.ndarray]
     has_image: dict[str, np.ndarray]
+    identity: Identity
+
+
+def targets_identity(prepared: Prepared, towers: Identity, *, split: str = "train") -> Identity:
+    """What names the image and text features of a split; nothing is encoded."""
+    return identity(
+        "vision-language targets", code=(vision_language_targets, "eailkit.vision_language.towers"),
+        data=prepared.identity, split=split, towers=towers,
+    )  # fmt: skip
 
 
 def vision_language_targets(
     prepared: Prepared, model: VisionLanguage, out_dir: str | Path, *, split: str = "train"
 ) -> VisionLanguageTargets:
-    """Encode the frames and captions of a split once; features are kept in out_dir as .npy files.
+    """Encode the frames and captions of a split once; features are kept as .npy files.
 
     Args:
         prepared: the cached dataset.
-        model: frozen towers; their name is part of the file names, so two models never mix.
+        model: frozen towers.
+        out_dir: each pair of towers and each dataset has a folder of its own in it, so that two never mix.
     """
-    out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    made = targets_identity(prepared, model.identity, split=split)
+    out = Path(out_dir) / f"{model.name}.{made.key}"
     takes = prepared.by_split(split)
     captions = sorted({c for take in takes for c in take.caption if c})
     index = {c: i for i, c in enumerate(captions)}
     text = model.encode_texts(captions) if captions else np.zeros((0, model.embed_dim), np.float32)
     image, has_image = {}, {}
     for take in tqdm(takes, desc="frames to features", leave=False):
-        path = out / f"{take.name}.{model.name}.npy"
+        path = out / f"{take.name}.npy"
         present = np.asarray(take.frame) >= 0
         if path.exists():
             features = np.load(path)
@@ -126,10 +139,10 @@ def vision_language_targets(
                 rows = take.frame[present]
                 ids = [f"{take.name}/{row}" for row in rows]  # what a features file calls its rows
                 features[present] = np.asarray(model.encode_images(prepared.frames(take)[rows], ids=ids))
-            np.save(path, features)
+            save_npy(path, features)
         image[take.name], has_image[take.name] = features, present
     ids = {take.name: np.array([index.get(c, -1) for c in take.caption], np.int64) for take in takes}
-    return VisionLanguageTargets(image, np.asarray(text, np.float32), ids, has_image)
+    return VisionLanguageTargets(image, np.asarray(text, np.float32), ids, has_image, made)
 
 
 class Stage1Batches:
@@ -210,6 +223,16 @@ def turn(points: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([c * x - s * y, s * x + c * y, z], dim=-1)
 
 
+def stage1_identity(
+    prepared: Prepared, profile: Profile, targets: Identity | None, config: Stage1Config | None = None
+) -> Identity:
+    """What a stage 1 is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "stage 1", code=("eailkit.eail.stage1",), data=prepared.identity, targets=targets,
+        config=config or Stage1Config.of(profile, use_vision_language=targets is not None), batch=profile.stage1_batch,
+    )  # fmt: skip
+
+
 def train_stage1(
     prepared: Prepared,
     profile: Profile,
@@ -225,7 +248,7 @@ def train_stage1(
     torch.manual_seed(profile.stage1.seed)
     model = Stage1(config)
     batches = Stage1Batches(prepared, model, targets, profile.stage1_batch)
-    context = hashlib.sha1(repr((config, prepared.data_hash, profile.stage1_batch)).encode()).hexdigest()[:12]
+    context = stage1_identity(prepared, profile, targets.identity if targets is not None else None, config)
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1,
         out_dir=out_dir, name=name, context=context, progress=progress,
@@ -262,59 +285,68 @@ def embed_cells(model: Stage1, points: np.ndarray, empty: np.ndarray, *, batch: 
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen stage-1 features: take name -> (yaws, n, d), room -> (400, d)."""
+    """Frozen stage-1 features: take name -> (yaws, n, d), room -> (400, d).
+
+    Attributes:
+        identity: of the weights and the data that made them; of features from elsewhere, of their values.
+    """
 
     takes: dict[str, np.ndarray]
     rooms: dict[str, np.ndarray]
+    identity: Identity = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.identity is None:
+            values = {n: {k: content_digest(v) for k, v in getattr(self, n).items()} for n in ("takes", "rooms")}
+            object.__setattr__(self, "identity", identity("features", **values))
+
+    @property
+    def stage1_tag(self) -> str:
+        """Tag of the stage 1 that made them, "" for features from elsewhere."""
+        return self.identity.parts.get("stage1_tag", "")
+
+
+def features_identity(stage1_tag: str, prepared: Prepared, yaws: int) -> Identity:
+    """What names the features that a stage 1 of that tag makes of a dataset; nothing is computed."""
+    return identity(
+        "features", code=("eailkit.eail.stage1",), stage1_tag=stage1_tag, data=prepared.identity, yaws=yaws
+    )  # fmt: skip
 
 
 def embed_dataset(
     model: Stage1, prepared: Prepared, out_dir: str | Path, *, yaws: int, progress: bool = True
 ) -> Features:
-    """Cache F^M of every take and F^P of every room under out_dir, as .npy files named after the weights.
+    """Cache F^M of every take and F^P of every room, as .npy files in a folder in out_dir named after the weights.
 
     Training takes are kept at `yaws` headings (stage 2 turns a whole sequence by one of them), the others at the
     first alone: averaging over four headings at inference moved validation success by less than a point.
     """
-    out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    tag = weights_tag(model)
+    made = features_identity(weights_tag(model), prepared, yaws)
+    out = Path(out_dir) / made.key
     takes, rooms = {}, {}
     for take in tqdm(prepared.takes, desc="IMU features", disable=not progress, leave=False):
         count = yaws if take.split == "train" else 1
         takes[take.name] = _cached(
-            out / f"imu.{take.name}.{count}.{tag}.npy",
+            out / f"imu.{take.name}.npy",
             lambda take=take, count=count: np.stack(
                 [embed_imu(model, np.asarray(take.windows), a) for a in headings(count)]
             ),
         )
     for name, room in tqdm(prepared.rooms.items(), desc="map features", disable=not progress, leave=False):
-        rooms[name] = _cached(
-            out / f"map.{name}.{tag}.npy", lambda room=room: embed_cells(model, room.points, room.empty)
-        )
-    return Features(takes, rooms)
+        rooms[name] = _cached(out / f"map.{name}.npy", lambda room=room: embed_cells(model, room.points, room.empty))
+    return Features(takes, rooms, made)
 
 
-def weights_tag(model: nn.Module) -> str:
-    """Eight hex digits of a module's weights: names the features that it made."""
-    digest = hashlib.sha1()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:8]
-
-
-def _cached(path: Path, make) -> np.ndarray:
+def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     if path.exists():
         return np.load(path, mmap_mode="r")
     value = make()
-    part = path.with_name(f".{path.name}")
-    np.save(part, value)
-    Path(f"{part}" if str(part).endswith(".npy") else f"{part}.npy").replace(path)
+    save_npy(path, value)
     return value
 
 
 __all__ = [
-    "Features", "Stage1", "Stage1Batches", "Stage1Config", "VisionLanguageTargets", "embed_cells", "embed_dataset",
-    "embed_imu", "headings", "load_weights", "save_weights", "train_stage1", "turn", "vision_language_targets",
-    "weights_tag",
+    "Features", "VisionLanguageTargets", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset",
+    "embed_imu", "features_identity", "stage1_identity", "targets_identity", "vision_language_targets", "headings",
+    "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
 ]  # fmt: skip

@@ -94,7 +94,13 @@ class _Block(nn.Module):
 
 
 class SpatioTemporalReasoner(nn.Module):
-    """Heatmaps, temporal module, spatial module, location and action heads (EAIL section 4.2, Fig. 3)."""
+    """Heatmaps, temporal module, spatial module, location and action heads (EAIL section 4.2, Fig. 3).
+
+    Attributes:
+        stage1_tag: of the stage 1 whose features it was trained on (`provenance.weights_tag`), "" where unknown.
+    """
+
+    stage1_tag = ""
 
     def __init__(self, config: Stage2Config | None = None):
         super().__init__()

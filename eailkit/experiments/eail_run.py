@@ -1,11 +1,13 @@
 """One run of the course: which artifact each stage makes, where it lies, and what the next one reads.
 
-`Run` is what notebooks, benchmarks and `make bench` share. Every stage is made once and found again by name, so
-a killed run goes on where it was, and a notebook that is run alone falls back on shipped weights, saying so.
+`Run` is what notebooks, benchmarks and `make bench` share. Every stage is made once and found again by its identity,
+so that a killed run goes on where it was and nothing made otherwise is taken for it. A notebook that is run alone falls
+back on both shipped stages, saying so; a shipped stage never stands beside one of this run's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +17,8 @@ import pandas as pd
 from eailkit import vision_language
 from eailkit.baselines import niloc, priors, ronin
 from eailkit.eail.evaluation import Table
-from eailkit.eail.inference import predict_take, stage2_config, train_stage2
-from eailkit.eail.prepared import Prepared, prepare
+from eailkit.eail.inference import predict_take, stage2_config, stage2_identity, train_stage2
+from eailkit.eail.prepared import Prepared, cache_identity, prepare
 from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage1 import (
     Features,
@@ -24,17 +26,22 @@ from eailkit.eail.stage1 import (
     Stage1Config,
     VisionLanguageTargets,
     embed_dataset,
+    features_identity,
+    stage1_identity,
+    targets_identity,
     train_stage1,
     vision_language_targets,
-    weights_tag,
 )  # fmt: skip
 from eailkit.eail.stage2 import SpatioTemporalReasoner
+from eailkit.errors import CheckpointError
 from eailkit.experiments.bounds import bounds
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import Profile, get_profile
+from eailkit.provenance import Identity, identity, weights_tag
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
-from eailkit.training import History, load_weights
+from eailkit.synthkitchen.version import parameter_hash
+from eailkit.training import History, load_weights, others_trained, trained_identity, trained_weights
 from eailkit.vision_language import VisionLanguage
 
 FULL = "EAIL (ours)"
@@ -63,8 +70,8 @@ class Run:
         self.progress, self.seed = progress, seed
         self.shipped: set[str] = set()  # stages that came from shipped weights: no result of theirs is recorded
         self.histories: dict[str, History] = {}
-        self._predictions: dict[tuple, Prediction] = {}
-        self._features: dict[str, Features] = {}  # by the weights' tag
+        self._predictions: dict[str, Prediction] = {}  # by the keys of their identities, as the next
+        self._features: dict[str, Features] = {}
 
     @property
     def weights_dir(self) -> Path:
@@ -73,8 +80,7 @@ class Run:
 
     def dataset(self) -> Path:
         """SynthKitchen at the profile's size; made on the first call, resumed when it was cut off."""
-        out = self.dir / f"synthkitchen-{self.profile.name}"
-        size = self.profile.data
+        out, size = dataset_folder(self.dir, self.profile), self.profile.data
         return synthesize(
             out, rooms=size.seen_rooms + size.val_unseen_rooms + size.test_unseen_rooms, participants=size.participants,
             minutes=size.minutes, seed=size.seed, progress=self.progress,
@@ -88,8 +94,9 @@ class Run:
     @cached_property
     def prepared(self) -> Prepared:
         """The dataset as windows, labels and local clouds."""
-        cache = self.dir / f"cache-{self.profile.name}"
-        return prepare(self.dataset(), cache, points_per_cell=self.profile.points_per_cell, progress=self.progress)
+        root, options = self.dataset(), {"points_per_cell": self.profile.points_per_cell}
+        cache = self.dir / f"cache-{self.profile.name}.{cache_identity(root, **options).key}"
+        return prepare(root, cache, **options, progress=self.progress)
 
     @cached_property
     def towers(self) -> VisionLanguage:
@@ -112,18 +119,29 @@ class Run:
         return model, history
 
     def stage1(self) -> Stage1:
-        """Stage 1 of this run where it was trained, else the shipped one, with a line that says so."""
-        path = self.weights_dir / "stage1.safetensors"
-        if path.exists():
-            return load_weights(Stage1(Stage1Config.of(self.profile)), path).eval()
-        return self._shipped("stage 1").stage1
+        """Stage 1 of this run where it was trained, else the shipped one, with a line that says so.
+
+        Raises:
+            CheckpointError: the weights in the run's folder are truncated, or other ones under this one's name.
+        """
+        return self._own_stage1() or self._shipped("stage 1", "stage1", self._stage1_identity()).stage1
+
+    def _stage1_identity(self) -> Identity:
+        built = "towers" in self.__dict__  # which takes seconds, and their identity needs none
+        towers = self.towers.identity if built else vision_language.identity_of(self.profile.vision_language)
+        targets = targets_identity(self.prepared, towers)
+        return trained_identity(self.profile.stage1, stage1_identity(self.prepared, self.profile, targets))
+
+    def _own_stage1(self) -> Stage1 | None:
+        path = trained_weights(self.weights_dir, "stage1", self._stage1_identity())
+        return load_weights(Stage1(Stage1Config.of(self.profile)), path).eval() if path else None
 
     def features(self, model: Stage1) -> Features:
         """Frozen features of every take and room, made once per set of weights."""
-        tag = weights_tag(model)
-        if tag not in self._features:
-            self._features[tag] = self._embed(model)
-        return self._features[tag]
+        key = features_identity(weights_tag(model), self.prepared, self.profile.yaws).key
+        if key not in self._features:
+            self._features[key] = self._embed(model)
+        return self._features[key]
 
     def _embed(self, model: Stage1) -> Features:
         return embed_dataset(
@@ -147,7 +165,7 @@ class Run:
         changes = VARIANTS.get(variant, {})
         name = f"stage2{'-short' if short else ''}-{variant.replace(' ', '_').replace('/', '')}"
         stage2, history = train_stage2(
-            self.prepared, self.features(model), self.profile, self.weights_dir, name=name, tag=weights_tag(model),
+            self.prepared, self.features(model), self.profile, self.weights_dir, name=name,
             config=stage2_config(self.profile, len(self.prepared.action_names), **changes),
             train=self.profile.ablation if short else self.profile.stage2,
             use_action_loss=variant != "w/o action loss", progress=self.progress,
@@ -156,12 +174,29 @@ class Run:
         return stage2, history
 
     def stage2(self) -> SpatioTemporalReasoner:
-        """Stage 2 of this run where it was trained, else the shipped one, with a line that says so."""
-        path = self.weights_dir / "stage2-full.safetensors"
-        if path.exists():
-            config = stage2_config(self.profile, len(self.prepared.action_names))
-            return load_weights(SpatioTemporalReasoner(config), path).eval()
-        return self._shipped("stage 2").stage2
+        """Stage 2 of this run where it was trained on `stage1()`, else the shipped one, with a line that says so.
+
+        Raises:
+            CheckpointError: this run trained stage 1, but no stage 2 on it: the shipped one belongs to another.
+        """
+        own = self._own_stage1()
+        stage1 = own or Localizer.load().stage1
+        made = features_identity(tag := weights_tag(stage1), self.prepared, self.profile.yaws)
+        config = stage2_config(self.profile, len(self.prepared.action_names))
+        wanted = trained_identity(self.profile.stage2, stage2_identity(self.prepared, made, self.profile, config))
+        path = trained_weights(self.weights_dir, "stage2-full", wanted)
+        if path is not None:
+            stage2 = load_weights(SpatioTemporalReasoner(config), path).eval()
+            stage2.stage1_tag = tag
+            return stage2
+        if own is not None:
+            other = others_trained(self.weights_dir, "stage2-full", wanted)
+            found = f"a stage 2 that doesn't belong to it ({other})" if other else "no stage 2"
+            raise CheckpointError(
+                f"{self.weights_dir}: found stage 1 of this run and {found}; expected one that was trained on it; run "
+                "notebook 04 first."
+            )
+        return self._shipped("stage 2", "stage2-full", wanted).stage2
 
     def example_take(self, split: str = "test-unseen", *, longest: bool = False):
         """One take to look at: the first of a split by name, or its longest; of another split where it holds none."""
@@ -177,22 +212,29 @@ class Run:
 
         def of(take) -> Prediction:
             imu_of = self.other_take(take) if other_imu else None
+            made = identity(
+                "prediction", stage2=tag, features=features.identity, take=take.name,
+                imu_of=imu_of.name if imu_of else None, time=self.profile.sequence_s, stride=self.profile.eval_stride_s,
+            )  # fmt: skip
             make = lambda: predict_take(  # noqa: E731
                 stage2, self.prepared, features, take, profile=self.profile, imu_of=imu_of
             )
-            return self._remember((tag, take.name, other_imu), make)
+            return self._remember(made, make)
 
         return of
 
     def dead_reckoner(self):
         """A function take -> Prediction, remembered: velocities summed from the true start and heading."""
         velocity = self.train_velocity()
-        return lambda take: self._remember(("velocity", take.name), lambda: ronin.dead_reckoning(velocity, take))
+        of = {"velocity": weights_tag(velocity), "data": self.prepared.identity}
+        return lambda take: self._remember(
+            identity("dead reckoning", take=take.name, **of), lambda: ronin.dead_reckoning(velocity, take)
+        )
 
-    def _remember(self, key: tuple, make) -> Prediction:
-        if key not in self._predictions:
-            self._predictions[key] = make()
-        return self._predictions[key]
+    def _remember(self, made: Identity, make: Callable[[], Prediction]) -> Prediction:
+        if made.key not in self._predictions:
+            self._predictions[made.key] = make()
+        return self._predictions[made.key]
 
     def other_take(self, take):
         """The take whose IMU is fed instead: the next of the split, by name, in another room and of another person."""
@@ -208,13 +250,12 @@ class Run:
     ) -> Table:
         """EAIL beside every reference (design: chance, maps, another IMU, dead reckoning, oracle)."""
         prepared, features = self.prepared, self.features(stage1)
-        tag = weights_tag(stage1)
         table = Table(prepared, splits)
         table.add("chance", lambda t: priors.chance(prepared, t))
         table.add("free space", lambda t: priors.free_space(prepared, t))
         table.add("training occupancy", lambda t: priors.occupancy(prepared, t))
         alone, self.histories["imu_alone"] = niloc.train_imu_alone(
-            prepared, features, self.profile, self.weights_dir, tag=tag, progress=self.progress
+            prepared, features, self.profile, self.weights_dir, progress=self.progress
         )
         table.add("IMU alone", lambda t: niloc.predict_imu_alone(alone, features, t))
         table.add("dead reckoning", self.dead_reckoner())
@@ -245,10 +286,18 @@ class Run:
         }  # fmt: skip
         return Localizer(stage1, stage2, list(self.prepared.action_names), settings)
 
-    def _shipped(self, what: str) -> Localizer:
-        print(f"No {what} of this run was found: using the shipped quick weights ({QUICK_WEIGHTS.name}).")
+    def _shipped(self, what: str, name: str, wanted: Identity) -> Localizer:
+        other = others_trained(self.weights_dir, name, wanted)
+        found = f"found, but one with {other}" if other else "found"
+        print(f"No {what} of this run was {found}: using the shipped quick weights ({QUICK_WEIGHTS.name}).")
         self.shipped.add(what)
         return Localizer.load()
+
+
+def dataset_folder(run_dir: str | Path, profile: Profile) -> Path:
+    """Where a run keeps its SynthKitchen dataset, made or not: named by its size, seed and the simulator."""
+    made = identity("SynthKitchen", size=profile.data, simulator=parameter_hash())
+    return Path(run_dir) / f"synthkitchen-{profile.name}.{made.key}"
 
 
 def _seeded(profile: Profile, seed: int) -> Profile:

@@ -7,7 +7,6 @@ EAIL stays. Three lines tell what pretraining gives: the encoder from scratch, f
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +19,17 @@ from torch import Tensor, nn
 from eailkit.eail.evaluation import Table, verdict
 from eailkit.eail.inference import predict_take, stage2_config, train_stage2
 from eailkit.eail.prepared import Prepared, TakeCache
-from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_dataset, weights_tag
+from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_dataset, stage1_identity
 from eailkit.errors import ConfigError
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.experiments.tables import method_rows
-from eailkit.files import write_atomically
+from eailkit.files import save_npy
 from eailkit.metrics import METRICS
 from eailkit.preprocess.imu import RATE_HZ as EAIL_RATE_HZ
 from eailkit.preprocess.windows import LENGTH_S, RATE_HZ
 from eailkit.primus.model import Primus
+from eailkit.provenance import Identity, code_version, identity, weights_tag
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import id_parts
 from eailkit.training import History, fit
@@ -43,11 +43,15 @@ class ContextTake(TakeCache):
     @property
     def windows(self) -> Float32[np.ndarray, "seconds 6 250"]:
         """Made on first use and kept beside the one-second windows."""
-        path = self.path.with_suffix(".context.npy")
+        path = self.path.with_suffix(f".context.{context_identity().key}.npy")  # in a folder of one preparation
         if not path.is_file():
-            context = around(np.load(self.path.with_suffix(".windows.npy"), mmap_mode="r"))
-            write_atomically(path, lambda p: np.save(p, context))
+            save_npy(path, around(np.load(self.path.with_suffix(".windows.npy"), mmap_mode="r")))
         return np.load(path, mmap_mode="r")
+
+
+def context_identity() -> Identity:
+    """What names the longer windows, the preparation that the one-second windows come from apart."""
+    return identity("context", code=(around,), length_s=LENGTH_S, rate_hz=RATE_HZ, from_hz=EAIL_RATE_HZ)
 
 
 def around(windows: Float32[np.ndarray, "seconds 6 400"]) -> Float32[np.ndarray, "seconds 6 250"]:
@@ -63,7 +67,8 @@ def around(windows: Float32[np.ndarray, "seconds 6 400"]) -> Float32[np.ndarray,
 def with_context(prepared: Prepared) -> Prepared:
     """The same dataset with five-second windows."""
     takes = [ContextTake(t.path, t.name, t.room, t.participant, t.split, t.seconds, t.start_s) for t in prepared.takes]
-    return replace(prepared, takes=takes, data_hash=prepared.data_hash + "-context")
+    made = prepared.identity.also(context=context_identity())
+    return replace(prepared, takes=takes, data_hash=prepared.data_hash + "-context", identity=made)
 
 
 class PrimusImu(nn.Module):
@@ -112,10 +117,15 @@ def joined_stage1(run: Run, prepared: Prepared, primus: Primus, use: str, *, nam
     model = Stage1(config)
     model.imu = PrimusImu(primus, config.embed_dim, frozen=use == "frozen")
     batches = Stage1Batches(prepared, model, run.vision_language_targets, profile.stage1_batch)
-    about = repr((config, prepared.data_hash, profile.stage1_batch, use, weights_tag(primus.encoder)))
+    made = stage1_identity(prepared, profile, run.vision_language_targets.identity, config).also(
+        use=use,
+        encoder=weights_tag(primus.encoder),
+        encoder_config=primus.config,
+        code_of_joining=code_version(PrimusImu),
+    )
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1, out_dir=run.weights_dir,
-        name=name or f"joined-{use.replace(' ', '_')}", context=hashlib.sha1(about.encode()).hexdigest()[:12],
+        name=name or f"joined-{use.replace(' ', '_')}", context=made,
         progress=run.progress,
     )  # fmt: skip
     return model.eval(), history
@@ -142,7 +152,7 @@ def add_joined(run: Run, table: Table, primus: Primus, use: str, *, label: str) 
         stage1, prepared, run.dir / f"features-{run.profile.name}", yaws=run.profile.yaws, progress=run.progress
     )
     stage2, second = train_stage2(
-        prepared, features, run.profile, run.weights_dir, name=f"{name}-stage2", tag=weights_tag(stage1),
+        prepared, features, run.profile, run.weights_dir, name=f"{name}-stage2",
         config=stage2_config(run.profile, len(prepared.action_names)), train=run.profile.stage2, progress=run.progress,
     )  # fmt: skip
     table.add(

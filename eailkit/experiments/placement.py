@@ -7,9 +7,8 @@ PRIMUS doesn't ask it: its headsets sit in one place. A classifier of left-templ
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,11 @@ from eailkit.fewshot.protocol import SEEDS, SHOTS, Scores, Task
 from eailkit.fewshot.windows import ActivityWindows, load_windows, save_windows
 from eailkit.metrics import Interval
 from eailkit.preprocess.windows import LENGTH_S
+from eailkit.provenance import Identity, content_digest, fingerprint, identity
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import HANDCRAFTED, TEST_SETS, TRAINED, UNTRAINED, gain_key, point_key, row_id
+from eailkit.scenarios.dataset import code_hash
+from eailkit.synthkitchen.version import parameter_hash
 
 TURNED = "PRIMUS, rotations"  # the paper's recipe and random rotations
 QUESTION = "How well does an encoder trained on one temple carry over to other places on the head?"
@@ -90,10 +92,12 @@ def record_placement(
     test = run.test_sets[TEST_SETS[1]]
     wanted = {n: p for n, p in (PLACES if places is None else places).items() if n != TRAINED}
     at = {TRAINED: test.windows, **_kept(run, test.windows, wanted)}
-    path = run.folder("scores") / "placement.npz"
+    tested = identity("placement", code=(windows_at, carry_over), test=test.identity, places=wanted)
+    path = run.folder("scores") / f"placement.{tested.key}.npz"
     scores = Scores.load(path) if path.is_file() else Scores.of(test.windows)
     shots = test.task.possible(size.ablation_shots)
-    for name, embed in _methods(run, encoders).items():
+    for name, (embed, made) in _methods(run, encoders).items():
+        scores.begin(name, made)
         done = [scores.has(name, p, n, s) for p in at for n in shots for s in range(size.seeds)]
         if not all(done):
             encode = embed()
@@ -108,9 +112,17 @@ def record_placement(
 
 
 def _kept(run: PrimusRun, windows: ActivityWindows, places: Mapping[str, Place]) -> dict[str, ActivityWindows]:
-    """Windows at each place, simulated once; a file a place and its geometry."""
+    """Windows at each place, simulated once; a file a place, its geometry and what it was simulated from."""
     folder, found = run.folder("windows"), {}
-    files = {n: folder / f"held_out-{n.replace(' ', '_')}-{_digits(p)}.npz" for n, p in places.items()}
+    files = {}
+    for name, place in places.items():
+        of = {
+            "place": place,
+            "data": fingerprint(run.held_out),
+            "rows": content_digest(windows.recording, windows.start_s),
+        }
+        made = identity("windows", code=("eailkit.experiments.places",), simulator=parameter_hash(code_hash()), **of)
+        files[name] = folder / f"held_out-{name.replace(' ', '_')}.{made.key}.npz"
     missing = {n: p for n, p in places.items() if not files[n].is_file()}
     if missing:
         for name, made in windows_at(run.held_out, windows, missing).items():
@@ -120,19 +132,15 @@ def _kept(run: PrimusRun, windows: ActivityWindows, places: Mapping[str, Place])
     return found
 
 
-def _digits(place: Place) -> str:
-    numbers = np.round([*place.lever_arm_head_m, *np.ravel(place.R_head_sensor)], 6) + 0.0
-    return hashlib.sha1(numbers.tobytes()).hexdigest()[:8]
-
-
-def _methods(run: PrimusRun, encoders: Sequence[str]) -> dict:
-    """Name -> a function that gives an encoder of windows; trained only when it is called."""
+def _methods(run: PrimusRun, encoders: Sequence[str]) -> dict[str, tuple[Callable, Identity]]:
+    """Name -> a function that gives an encoder of windows, trained only when it is called, and what names it."""
 
     def pretrained(encoder: str, **changes):
-        return lambda: functools.partial(run.pretrained("PRIMUS", encoder, **changes).embed, at="encoder")
+        load = lambda: functools.partial(run.pretrained("PRIMUS", encoder, **changes).embed, at="encoder")  # noqa: E731
+        return load, run.made("PRIMUS", encoder, **changes)
 
     def untrained(encoder: str):
-        return lambda: functools.partial(run.untrained(encoder).embed, at="encoder")
+        return lambda: functools.partial(run.untrained(encoder).embed, at="encoder"), run.made_untrained(encoder)
 
     methods = {}
     if "paper" in encoders:
@@ -140,7 +148,7 @@ def _methods(run: PrimusRun, encoders: Sequence[str]) -> dict:
     if "ours" in encoders:
         methods[Line("PRIMUS", "ours").name] = pretrained("ours")
     methods |= {Line(UNTRAINED, e).name: untrained(e) for e in encoders}
-    return methods | {HANDCRAFTED: lambda: handcrafted_features}
+    return methods | {HANDCRAFTED: (lambda: handcrafted_features, run.made_handcrafted())}
 
 
 def _row(

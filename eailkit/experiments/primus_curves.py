@@ -7,15 +7,17 @@ nothing is trained or scored twice and a killed run goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.primus_run import ALIGNED, PrimusRun, TestSet
+from eailkit.experiments.primus_run import ALIGNED, PrimusRun
+from eailkit.experiments.primus_sets import TestSet
 from eailkit.fewshot.protocol import Scores
+from eailkit.provenance import Identity
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import FIGURES, HANDCRAFTED, SCRATCH, UNTRAINED, Head, point_key, row_id
 
@@ -82,11 +84,32 @@ class Figures:
         self.scores = {name: self._open(test) for name, test in run.test_sets.items()}
 
     def _path(self, name: str) -> Path:
-        return self.dir / f"{name.replace(' ', '_').replace(',', '')}.npz"
+        key = self.run.test_sets[name].identity.key
+        return self.dir / f"{name.replace(' ', '_').replace(',', '')}.{key}.npz"
 
     def _open(self, test: TestSet) -> Scores:
+        """Scores so far, without those of encoders that are now made otherwise under the same name."""
         path = self._path(test.name)
-        return Scores.load(path) if path.is_file() else Scores.of(test.windows, test.test)
+        if not path.is_file():
+            return Scores.of(test.windows, test.test)
+        scores, made = Scores.load(path), self._made()
+        for method in scores.made.keys() & made.keys():
+            scores.begin(method, made[method]())
+        return scores
+
+    def _made(self) -> dict[str, Callable[[], Identity]]:
+        """What names the points of every method of the figures, by its name."""
+        run, real = self.run, self.run.real is not None
+        known = {line.name: line for figure in FIGURES for line in lines(figure, real=real)}
+        found: dict[str, Callable[[], Identity]] = {n: lambda x=x: self.made(x) for n, x in known.items()}
+        for encoder in ("paper", "ours"):
+            found[Line(UNTRAINED, encoder).name] = lambda e=encoder: run.scored(run.made_untrained(e, alone=True))
+            found[Line(SCRATCH, encoder).name] = lambda e=encoder: run.made_scratch(e)
+        return found | {HANDCRAFTED: run.made_handcrafted}
+
+    def made(self, line: Line) -> Identity:
+        """What names a line's points."""
+        return self.run.scored(self.run.made(line.method, line.encoder, aligned=line.aligned, extra=line.extra))
 
     def _save(self, name: str) -> None:
         path = self._path(name)
@@ -98,6 +121,8 @@ class Figures:
         """Train and score what isn't there yet; saved after every curve."""
         run = self.run
         for line in tqdm(list(lines_), desc="methods", disable=not run.progress):
+            for scores in self.scores.values():
+                scores.begin(line.name, self.made(line))
             if all(self._done(line.name, scores, self._shots(line)) for scores in self.scores.values()):
                 continue
             model = run.pretrained(line.method, line.encoder, aligned=line.aligned, extra=line.extra)

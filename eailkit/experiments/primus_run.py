@@ -1,7 +1,7 @@
 """One PRIMUS experiment: data, every pretrained method, the three test sets of Table I, and the scores of Figs. 4 to 6.
 
 `PrimusRun` is what the notebooks, `eailkit reproduce` and the benchmarks share. Everything is made once under one
-folder and found again by name; a killed run goes on where it was.
+folder and found again by its identity; a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,48 +18,29 @@ from eailkit import vision_language
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.baselines.supervised import train_classifier
 from eailkit.datasets import ClassyGlass, EgoExo4D
-from eailkit.eail.prepared import fingerprint
 from eailkit.errors import ConfigError
+from eailkit.experiments.primus_sets import ACTIVITY_PROMPTS, TestSet
 from eailkit.fewshot.probe import fit_probe
-from eailkit.fewshot.protocol import Scores, Task, evaluate, run
+from eailkit.fewshot.protocol import Scores, evaluate, run
 from eailkit.fewshot.windows import ActivityWindows, classyglass, from_egoexo4d, load_windows, save_windows
 from eailkit.primus.config import METHODS, PrimusConfig
-from eailkit.primus.model import Primus, pretrain
+from eailkit.primus.model import Primus, pretrain, pretraining_identity
 from eailkit.primus.triplets import Triplets, build, clean, concatenate, unlabelled
 from eailkit.profiles import PRIMUS_SIZES, PrimusSize
+from eailkit.provenance import Identity, fingerprint, identity, weights_tag
 from eailkit.results.names import HANDCRAFTED, TEST_SETS, Budget, Head
 from eailkit.scenarios import HELD_OUT, PRETRAINING, synthesize_scenarios
-from eailkit.training import History
+from eailkit.scenarios.dataset import SCENARIOS_VERSION, code_hash
+from eailkit.synthkitchen.version import parameter_hash
+from eailkit.training import History, TrainConfig, trained_identity
 from eailkit.vision_language import VisionLanguage
 
-ACTIVITY_PROMPTS = {  # a sentence for each class, as an annotator would say it
-    "cooking": "C cuts the vegetables and stirs the food in the kitchen.", "walking about": "C walks around.",
-    "stairs": "C climbs the stairs.", "running": "C runs.", "desk work": "C types on the keyboard and reads.",
-    "floor work": "C scrubs the floor.", "talking": "C talks to a person.", "squats": "C does a squat.",
-    "jumping": "C jumps.", "sweeping": "C sweeps the floor with a broom.", "dancing": "C dances.",
-    "lifting boxes": "C lifts a box.", "balancing": "C stands on one leg.", "lying down": "C lies on the floor.",
-    "sit-ups": "C does sit-ups.",
-}  # fmt: skip
 # Chosen on ClassyGlass 1A alone: results/primus_tuning.json (`eailkit reproduce primus-tuning`). The search
 # was begun because the choice before it ("worn", learned filters) fell below random weights on 1B, and went on to the
 # encoder itself (offset, correlations, bands) because the next one gained nothing over them there.
 OUR_ENCODER = {"encoder": "motion_gru", "recipe": "mounted", "neighbour_s": 10.0}
 ALIGNED = (1.0, 0.5, 0.25, 0.1)  # Fig. 6
 MOST_WINDOWS = 1500  # of cooking, which would otherwise outnumber everything
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """Windows to train probes on and to test on; `test` is None where folds over participants divide one set."""
-
-    name: str
-    windows: ActivityWindows
-    test: ActivityWindows | None = None
-
-    @property
-    def task(self) -> Task:
-        """Labels, participants and folds."""
-        return Task.over(self.windows, self.test)
 
 
 @dataclass
@@ -98,7 +79,7 @@ class PrimusRun:
         self.size = PRIMUS_SIZES[self.profile]
 
     def folder(self, kind: str) -> Path:
-        """Where files of a kind lie: by profile, seed and kitchens, so that those of other data are never taken."""
+        """Where files of a kind lie: by profile, seed and kitchens. Their own names say what else made them."""
         kitchens = "alone" if self.kitchens is None else fingerprint(Path(self.kitchens))[:8]
         return self.dir / f"{kind}-{self.profile}-{self.seed}-{kitchens}"
 
@@ -110,20 +91,28 @@ class PrimusRun:
     @cached_property
     def scenarios(self) -> Path:
         """The scenarios that are pretrained on, made on the first call."""
-        s = self.size
-        return synthesize_scenarios(
-            self.dir / f"scenarios-{self.profile}", scenarios=PRETRAINING, participants=s.participants,
-            minutes=s.minutes, seed=0, progress=self.progress, workers=self.workers,
-        )  # fmt: skip
+        return self._synthesize("scenarios")
 
     @cached_property
     def held_out(self) -> Path:
         """Scenarios that no pretraining sees, of other people; without frames, which nobody needs."""
+        return self._synthesize("held_out")
+
+    def _synthesize(self, kind: str) -> Path:
+        options = {"progress": self.progress, "workers": self.workers}
+        return synthesize_scenarios(self.scenarios_folder(kind), **self._scenarios(kind), **options)
+
+    def _scenarios(self, kind: str) -> dict:
         s = self.size
-        return synthesize_scenarios(
-            self.dir / f"held_out-{self.profile}", scenarios=HELD_OUT, participants=s.held_participants,
-            minutes=s.held_minutes, seed=1, frames=False, progress=self.progress, workers=self.workers,
-        )  # fmt: skip
+        if kind == "held_out":
+            people = {"scenarios": HELD_OUT, "participants": s.held_participants, "minutes": s.held_minutes}
+            return people | {"seed": 1, "frames": False}
+        return {"scenarios": PRETRAINING, "participants": s.participants, "minutes": s.minutes, "seed": 0}
+
+    def scenarios_folder(self, kind: str) -> Path:
+        """Where scenarios ("scenarios" or "held_out") lie, made or not: named by all that they are made of."""
+        made = identity(kind, simulator=parameter_hash(SCENARIOS_VERSION, code_hash()), **self._scenarios(kind))
+        return self.dir / f"{kind}-{self.profile}.{made.key}"
 
     @cached_property
     def triplets(self) -> Triplets:
@@ -175,22 +164,44 @@ class PrimusRun:
             changes: of the configuration.
         """
         config = replace(self.config(method, encoder), **changes)
-        data = self.triplets.aligned(aligned, self.seed)
+        data, made = (
+            self._pretraining_data(aligned, extra),
+            self.made(method, encoder, aligned=aligned, extra=extra, **changes),
+        )
+        told = "".join(f"-{k}_{v}" for k, v in sorted(changes.items()))
+        name = f"{method}-{encoder}-{aligned:g}{extra}{told}".replace(" ", "_").replace(",", "").replace("+", "and")
+        model, self.histories[name] = pretrain(
+            data, config, self._train(), batch=self.size.batch, out_dir=self.folder("primus"), name=name,
+            progress=self.progress,
+        )  # fmt: skip
+        model.made = made
+        return model
+
+    def made(
+        self, method: str, encoder: str = "paper", *, aligned: float = 1.0, extra: str = "", **changes
+    ) -> Identity:
+        """What names the encoder that `pretrained` gives, trained or not."""
+        config = replace(self.config(method, encoder), **changes)
+        data = self._pretraining_data(aligned, extra)
+        return trained_identity(self._train(), pretraining_identity(data, config, self.size.batch))
+
+    def _train(self) -> TrainConfig:
+        return replace(self.size.train, seed=self.size.train.seed + self.seed)
+
+    def _pretraining_data(self, aligned: float, extra: str) -> Triplets:
         if extra not in ("", "1A"):
             raise ConfigError(
                 f"PRIMUS: found extra windows of '{extra}'; expected '1A' or nothing; choose one of these."
             )
+        data = self.triplets.aligned(aligned, self.seed)
         if extra == "1A":
-            windows = classyglass(self._need_real(), "1A", stride_s=2.5)
-            width = data.video.shape[1]
+            windows, width = self._extra, data.video.shape[1]
             data = concatenate([data, unlabelled(windows.imu, windows.recording, windows.start_s, width)])
-        told = "".join(f"-{k}_{v}" for k, v in sorted(changes.items()))
-        name = f"{method}-{encoder}-{aligned:g}{extra}{told}".replace(" ", "_").replace(",", "").replace("+", "and")
-        model, self.histories[name] = pretrain(
-            data, config, replace(self.size.train, seed=self.size.train.seed + self.seed), batch=self.size.batch,
-            out_dir=self.folder("primus"), name=name, progress=self.progress,
-        )  # fmt: skip
-        return model
+        return data
+
+    @cached_property
+    def _extra(self) -> ActivityWindows:
+        return classyglass(self._need_real(), "1A", stride_s=2.5)
 
     def untrained(self, encoder: str = "paper", *, alone: bool = False) -> Primus:
         """Random weights; normalisation has seen the training windows once, as any use of it must.
@@ -209,7 +220,14 @@ class PrimusRun:
                 model.encoder(torch.from_numpy(triplets.imu[part]))
         if alone:
             model.config = replace(model.config, terms=("ss",))
+        model.made = self.made_untrained(encoder, alone=alone)
         return model.eval()
+
+    def made_untrained(self, encoder: str = "paper", *, alone: bool = False) -> Identity:
+        """What names the encoder that `untrained` gives."""
+        of = pretraining_identity(self.triplets, self.config("PRIMUS", encoder), self.size.batch)
+        own = {"seed": self.size.train.seed + self.seed, "windows_of": self.seed, "alone": alone}
+        return identity("random weights", code=(PrimusRun.untrained,), of=of, **own)
 
     def _need_real(self) -> Path:
         if self.real is None:
@@ -219,22 +237,28 @@ class PrimusRun:
     @cached_property
     def test_sets(self) -> dict[str, TestSet]:
         """The three of Table I: same domain and labels; other labels; real people, another device, other labels."""
-        held = self._kept(
-            "held_out", lambda: from_egoexo4d(self.held_out, tasks={n: ACTIVITY_PROMPTS[n] for n in HELD_OUT})
-        )
-        sets = [
-            TestSet(
-                TEST_SETS[0],
-                *(self._kept(f"activities-{s}", lambda s=s: self._activities(s)) for s in ("train", "test")),
-            ),
-            TestSet(TEST_SETS[1], held),
-        ]
+        tasks = {n: ACTIVITY_PROMPTS[n] for n in HELD_OUT}
+        of = {"data": fingerprint(self.held_out), "tasks": tasks}
+        held = self._kept("held_out", lambda: from_egoexo4d(self.held_out, tasks=tasks), **of)
+        parts = []
+        for split in ("train", "test"):
+            of = {
+                "data": fingerprint(self.scenarios),
+                "prompts": ACTIVITY_PROMPTS,
+                "split": split,
+                "most": MOST_WINDOWS,
+            }
+            if self.kitchens is not None:
+                of |= {"kitchens": fingerprint(self.kitchens), "takes": self._kitchen_takes(_kitchen_split(split))}
+            parts.append(self._kept(f"activities-{split}", lambda s=split: self._activities(s), **of))
+        sets = [TestSet(TEST_SETS[0], *parts), TestSet(TEST_SETS[1], held)]
         if self.real is not None:
             sets.append(TestSet(TEST_SETS[2], classyglass(self.real, "1B")))
         return {s.name: s for s in sets}
 
-    def _kept(self, name: str, make: Callable[[], ActivityWindows]) -> ActivityWindows:
-        path = self.folder("windows") / f"{name}.npz"
+    def _kept(self, name: str, make: Callable[[], ActivityWindows], **of) -> ActivityWindows:
+        made = identity("windows", code=("eailkit.fewshot.windows", PrimusRun._activities), of=name, **of)
+        path = self.folder("windows") / f"{name}.{made.key}.npz"
         if not path.is_file():
             save_windows(make(), path)
         return load_windows(path)
@@ -246,7 +270,7 @@ class PrimusRun:
         scenes = from_egoexo4d(self.scenarios, split=split, tasks=prompts)
         if self.kitchens is None:
             return scenes
-        of = "train" if split == "train" else "test-unseen"
+        of = _kitchen_split(split)
         kitchens = from_egoexo4d(self.kitchens, split=of, tasks=prompts, takes=self._kitchen_takes(of))
         keep = np.sort(np.random.default_rng(0).permutation(len(kitchens))[:MOST_WINDOWS])
         cooking = replace(kitchens.subset(keep), label=np.zeros(len(keep), np.int64))  # takes.json says "omelette"
@@ -263,6 +287,10 @@ class PrimusRun:
         """Embeddings of a test set's prompts, (classes, d)."""
         return np.asarray(self.towers.encode_texts([clean(p) for p in test.windows.prompts]))
 
+    def scored(self, encoder: Identity) -> Identity:
+        """What names a method's points in the scores of a test: its encoder, and the towers that read the prompts."""
+        return identity("scores", code=(PrimusRun.score_encoder,), encoder=encoder, towers=self.towers.identity)
+
     def score_encoder(
         self, name: str, model: Primus, test: TestSet, scores: Scores, *, shots: tuple[int, ...] | None = None
     ) -> None:
@@ -273,6 +301,7 @@ class PrimusRun:
         """
         task, size = test.task, self.size
         size = size if shots is None else replace(size, shots=shots)
+        scores.begin(name, self.scored(model.made or identity("encoder", weights=weights_tag(model), of=model.config)))
         hidden = model.embed(task.imu, at="encoder")
         aligned = bool({"mm", "nn"} & set(model.config.terms)) and model.config.key != "imu"
         if aligned:
@@ -293,6 +322,7 @@ class PrimusRun:
         Args:
             boosting: False leaves the trees out, which take five times as long.
         """
+        scores.begin(HANDCRAFTED, self.made_handcrafted())
         features = handcrafted_features(test.task.imu)
         one, two = _two(test, features)
         options = {"shots": self.size.shots, "seeds": self.size.seeds, "test": test.test, "test_features": two}
@@ -300,10 +330,20 @@ class PrimusRun:
         if boosting:
             evaluate(test.windows, one, HANDCRAFTED, scores, classifier="boosting", **options)
 
+    def made_handcrafted(self) -> Identity:
+        """What names the points of handcrafted features."""
+        return identity("scores", code=("eailkit.baselines.handcrafted",))
+
+    def made_scratch(self, encoder: str = "paper") -> Identity:
+        """What names the points of standard training."""
+        config, steps = self.config("PRIMUS", encoder), self.size.scratch_steps
+        return identity("scores", code=("eailkit.baselines.supervised",), config=config, steps=steps)
+
     def score_scratch(self, test: TestSet, scores: Scores, encoder: str = "paper", *, name: str = "") -> None:
         """Standard training: all weights from random ones, with the paper's few steps, and properly."""
         task, size = test.task, self.size
-        config = self.config("PRIMUS", encoder)
+        config, name = self.config("PRIMUS", encoder), name or f"standard training, {encoder}"
+        scores.begin(name, self.made_scratch(encoder))
         for budget, steps in ((Budget.FEW_STEPS, None), (Budget.PROPER, size.scratch_steps)):
 
             def fit(rows: np.ndarray, tested: np.ndarray, seed: int, steps: int | None = steps) -> np.ndarray:
@@ -313,7 +353,11 @@ class PrimusRun:
                 return net.predict(task.imu[tested])
 
             shots, seeds = size.scratch_shots, size.scratch_seeds
-            run(task, fit, name or f"standard training, {encoder}", scores, head=budget, shots=shots, seeds=seeds)
+            run(task, fit, name, scores, head=budget, shots=shots, seeds=seeds)
+
+
+def _kitchen_split(split: str) -> str:
+    return "train" if split == "train" else "test-unseen"
 
 
 def score_features(name: str, features: np.ndarray, test: TestSet, scores: Scores, size: PrimusSize) -> None:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 from eailkit.baselines.handcrafted import handcrafted_features
 from eailkit.experiments.eail_run import Run
-from eailkit.experiments.primus_run import PrimusRun, TestSet, score_features
+from eailkit.experiments.primus_run import PrimusRun, score_features
+from eailkit.experiments.primus_sets import TestSet
 from eailkit.fewshot.scores import Scores
 from eailkit.fewshot.windows import classyglass
-from eailkit.primus.model import pretrain
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import pretrain, pretraining_identity
+from eailkit.provenance import Identity
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import HANDCRAFTED, UNTRAINED, Head, gain_key, point_key
+from eailkit.training import TrainConfig, trained_identity
 
 SHOTS, DRAWS, STEPS = (1, 5, 20, 50), 5, 150
 FIRST = {"keep_offset": True, "relations": False, "bands": 12, "lowest_hz": 0.6}  # of the encoder
@@ -54,11 +58,13 @@ def record_tuning(
     """
     windows = classyglass(real, "1A")
     run = PrimusRun(Path(out) / "primus", "bench", kitchens=Run(out, profile, seed=seed).dataset(), seed=seed)
-    test, path = TestSet("1A", windows), run.folder("tuning") / "scores.npz"
+    test = TestSet("1A", windows)
+    path = run.folder("tuning") / f"scores.{test.identity.key}.npz"
     scores = Scores.load(path) if path.is_file() else Scores.of(windows)
     size, minutes = replace(run.size, shots=SHOTS, seeds=DRAWS), {}
     for name in (HANDCRAFTED, UNTRAINED, *LINES):
         began = time.monotonic()
+        scores.begin(name, _made(run, name))
         if not scores.has(name, Head.ENCODER, SHOTS[-1], DRAWS - 1):
             score_features(name, _features(run, name, windows.imu), test, scores, size)
             scores.save(path)
@@ -72,13 +78,27 @@ def _features(run: PrimusRun, name: str, imu):
         return handcrafted_features(imu)
     if name == UNTRAINED:
         return run.untrained("ours", alone=True).embed(imu, at="encoder")
-    config = replace(run.config("PRIMUS", "ours"), **LINES[name])
-    train = replace(run.size.train, steps=STEPS, seed=run.size.train.seed + run.seed)
+    config, train = _line(run, name)
     model, _ = pretrain(
         run.triplets, config, train, batch=run.size.batch, out_dir=run.folder("tuning"),
         name=name.replace(" ", "_").replace(",", ""),
     )  # fmt: skip
     return model.embed(imu, at="encoder")
+
+
+def _line(run: PrimusRun, name: str) -> tuple[PrimusConfig, TrainConfig]:
+    train = replace(run.size.train, steps=STEPS, seed=run.size.train.seed + run.seed)
+    return replace(run.config("PRIMUS", "ours"), **LINES[name]), train
+
+
+def _made(run: PrimusRun, name: str) -> Identity:
+    """What names a line's points."""
+    if name == HANDCRAFTED:
+        return run.made_handcrafted()
+    if name == UNTRAINED:
+        return run.made_untrained("ours", alone=True)
+    config, train = _line(run, name)
+    return trained_identity(train, pretraining_identity(run.triplets, config, run.size.batch))
 
 
 def _row(run: PrimusRun, scores: Scores, name: str, minutes: float, command: str) -> LedgerRow:

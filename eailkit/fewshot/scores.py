@@ -19,8 +19,9 @@ from jaxtyping import Float, Int
 
 from eailkit.errors import CheckpointError, ConfigError, DatasetError
 from eailkit.fewshot.windows import ActivityWindows
-from eailkit.files import write_atomically
+from eailkit.files import save_npz
 from eailkit.metrics import Interval
+from eailkit.provenance import Identity
 
 FEWSHOT_METRICS = ("accuracy", "macro_f1")
 DRAWS = 2000
@@ -59,6 +60,7 @@ class Scores:
         confusion: by (method, head, shots per class, seed): (participants, C, C) counts, rows true, columns predicted.
         training: by the same key, windows of each class that were trained on (mean over folds): a class with fewer
             than asked gives all it has.
+        made: method -> key of what made it (`begin`).
     """
 
     name: str
@@ -66,6 +68,7 @@ class Scores:
     participants: tuple[str, ...]
     confusion: dict[Key, Int[np.ndarray, "participants C C"]] = field(default_factory=dict)
     training: dict[Key, Float[np.ndarray, " C"]] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, windows: ActivityWindows, test: ActivityWindows | None = None) -> Scores:
@@ -74,6 +77,14 @@ class Scores:
         people = sorted({str(w) for w in tested.participant[tested.label >= 0]})
         name = windows.name if test is None else f"{windows.name} -> {test.name}"
         return cls(name, tuple(tested.classes), tuple(people))
+
+    def begin(self, method: str, made: Identity) -> None:
+        """Say what makes a method's points from here on, and forget those that something else made."""
+        if self.made.get(method) != made.key:
+            for held in (self.confusion, self.training):
+                for key in [k for k in held if k[0] == method]:
+                    del held[key]
+            self.made[method] = made.key
 
     def has(self, method: str, head: str, shots: int, seed: int) -> bool:
         """Whether that point is there."""
@@ -123,7 +134,7 @@ class Scores:
                 held[(method, other_head, *key[2:])] = held[key]
 
     def take(self, other: Scores) -> None:
-        """Add the points of another run on the same test that aren't here yet.
+        """Add the points of another run on the same test that aren't here yet, of methods that were made alike.
 
         Raises:
             DatasetError: another test, by name, classes or participants.
@@ -133,8 +144,10 @@ class Scores:
                 f"{self.name}: found scores of another test ({other.name}, {len(other.classes)} classes, "
                 f"{len(other.participants)} participants); expected the same; keep the two in separate folders."
             )
-        self.confusion = other.confusion | self.confusion
-        self.training = other.training | self.training
+        alike = {k for k in other.confusion if self.made.get(k[0], made := other.made.get(k[0])) == made}
+        for own, others in ((self.confusion, other.confusion), (self.training, other.training)):
+            own.update({k: others[k] for k in others if k in alike and k not in own})
+        self.made = {k: v for k, v in other.made.items() if any(key[0] == k for key in alike)} | self.made
 
     def seeds(self, method: str, head: str, shots: int) -> tuple[int, ...]:
         """Seeds of a point of the curve."""
@@ -258,15 +271,15 @@ class Scores:
         """
         keys = sorted(self.confusion)
         card = {"name": self.name, "classes": self.classes, "participants": self.participants, "keys": keys}
+        card["made"] = self.made
         C = len(self.classes)
         confusion = np.array([self.confusion[k] for k in keys], dtype=np.int32).reshape(
             -1, len(self.participants), C, C
         )
         training = np.array([self.training[k] for k in keys], dtype=np.float64).reshape(-1, C)
         path = Path(path).with_suffix(".npz")
-        return write_atomically(
-            path, lambda p: np.savez_compressed(p, card=json.dumps(card), confusion=confusion, training=training)
-        )
+        arrays = {"card": json.dumps(card), "confusion": confusion, "training": training}
+        return save_npz(path, arrays, compressed=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Scores:
@@ -280,6 +293,7 @@ class Scores:
                 card, confusion, training = json.loads(str(held["card"])), held["confusion"], held["training"]
             keys = [(m, h, int(n), int(s)) for m, h, n, s in card["keys"]]
             scores = cls(card["name"], tuple(card["classes"]), tuple(card["participants"]))
+            scores.made = dict(card["made"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as fault:
             raise CheckpointError(
                 f"{path}: can't be read as few-shot scores ({str(fault).rstrip('.')[:120]}); expected a file that "

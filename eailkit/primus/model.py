@@ -6,7 +6,6 @@ and `load` keep the encoder with its card.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from eailkit.primus.losses import (
     ss_loss,
 )
 from eailkit.primus.triplets import Triplets
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, TrainConfig, fit, load_weights, save_weights
 
 
@@ -42,9 +42,13 @@ class Primus(nn.Module):
 
     Shape:
         embed: (B, 6, 250) -> (B, d), d the width of the towers' features.
+
+    Attributes:
+        made: what names its weights, where a run knows.
     """
 
     forward_methods = ("loss",)
+    made: Identity | None = None
 
     def __init__(self, config: PrimusConfig | None = None, *, feature_dim: int = 512):
         super().__init__()
@@ -165,13 +169,20 @@ def pretrain(
     _check(triplets, config, batch)
     torch.manual_seed(train.seed)
     model = Primus(config, feature_dim=triplets.video.shape[1])
-    encoder = asdict(model.encoder.config)  # with its defaults, which a later version may change
-    about = json.dumps([config.to_dict(), encoder, triplets.data_hash, batch], sort_keys=True)
+    context = pretraining_identity(triplets, config, batch)
     history = fit(
         model, Batches(triplets, config, batch), lambda m, b: m.loss(b), train, out_dir=out_dir, name=name,
-        context=hashlib.sha1(about.encode()).hexdigest()[:12], progress=progress,
+        context=context, progress=progress,
     )  # fmt: skip
     return model.eval(), history
+
+
+def pretraining_identity(triplets: Triplets, config: PrimusConfig, batch: int) -> Identity:
+    """What an encoder is determined by, its schedule apart; `training.trained_identity` adds that."""
+    return identity(
+        "PRIMUS encoder", code=("eailkit.primus.model",), config=config, data=triplets.data_hash,
+        feature_dim=triplets.video.shape[1], batch=batch,
+    )  # fmt: skip
 
 
 def _check(triplets: Triplets, config: PrimusConfig, batch: int) -> None:

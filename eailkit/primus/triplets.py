@@ -17,13 +17,12 @@ from tqdm.auto import tqdm
 
 from eailkit.datasets import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.files import write_atomically
+from eailkit.files import save_npz
 from eailkit.preprocess.imu import resample
 from eailkit.preprocess.windows import LENGTH_S, RATE_HZ
+from eailkit.provenance import fingerprint, identity, take_files
 from eailkit.recording import ImuStream, Narration, Recording
 from eailkit.vision_language import VisionLanguage
-
-VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +115,7 @@ def build(
     task: str | None = None,
     progress: bool = True,
 ) -> Triplets:
-    """Triplets of every take of a split, made once: a file a take in cache_dir.
+    """Triplets of every take of a split, made once: a file a take in cache_dir, named by all that made it.
 
     PRIMUS cuts a window around every narration. In its data 21 % of them are exact duplicates, because narrations come
     1.1 s apart and starts were floored to whole seconds; here a narration closer than `min_gap_s` to the last one
@@ -124,7 +123,7 @@ def build(
 
     Args:
         root: Ego-Exo4D, SynthKitchen or scenarios.
-        towers: frozen; their name is part of the file names.
+        towers: frozen.
         min_gap_s: least time between two windows' middles.
         imu: label of the sensor.
         takes: names, where not all of the split.
@@ -135,7 +134,6 @@ def build(
         RecordingError: a take's IMU can't be right.
     """
     dataset, out = EgoExo4D(Path(root)), Path(cache_dir)
-    out.mkdir(parents=True, exist_ok=True)
     wanted = None if takes is None else set(takes)
     chosen = [t for t in dataset.takes if t.split == split and t.task != "scan"]
     chosen = [t for t in chosen if wanted is None or t.name in wanted]
@@ -143,15 +141,16 @@ def build(
         raise DatasetError(
             f"{root}: found no take of split '{split}'; expected one of {', '.join(sorted(dataset.splits))}."
         )
-    parts = []
+    parts, of = [], {"dataset": fingerprint(root), "towers": towers.identity, "imu": imu, "min_gap_s": min_gap_s}
     for take in tqdm(chosen, desc=f"triplets of {split}", unit="take", disable=not progress, leave=False):
-        path = out / f"{take.name}.{towers.name}.{min_gap_s:g}.v{VERSION}.npz"
+        files = take_files(Path(root) / "takes" / take.name)
+        made = identity("triplets", code=("eailkit.primus.triplets",), take=take.name, files=files, **of)
+        path = out / f"{take.name}.{made.key}.npz"
         if not path.exists():
             recording = dataset.recording(take.name, imu=imu, with_map=False)
             start_s = dataset.start_s(take.name)
             part = of_recording(recording, towers, take.task, start_s=start_s, min_gap_s=min_gap_s)
-            arrays = {f.name: getattr(part, f.name) for f in fields(part)}
-            write_atomically(path, lambda p, a=arrays: _save(p, a))
+            save_npz(path, {f.name: getattr(part, f.name) for f in fields(part)})
         with np.load(path, allow_pickle=False) as a:
             part = Triplets(**{f.name: a[f.name] for f in fields(Triplets)})
         parts.append(part if task is None else replace(part, task=np.full(len(part), task)))
@@ -159,11 +158,6 @@ def build(
     if not len(both):
         raise DatasetError(f"{root}: found no narration with five seconds of IMU around it in split '{split}'.")
     return both
-
-
-def _save(path: Path, arrays: dict) -> None:
-    with open(path, "wb") as file:
-        np.savez(file, **arrays)
 
 
 def of_recording(

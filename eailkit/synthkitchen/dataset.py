@@ -84,6 +84,8 @@ def synthesize(
     }
     open_folder(out, card)
     left = [job for job in jobs if not is_finished(out, job, stamp)]
+    if left:
+        writing.write_json(out / CARD, card)  # takes of a whole dataset may have been deleted
     make_takes(_write_take, left, out, stamp, workers=workers, progress=progress, total=len(jobs))
     write_indexes(out, jobs, stamp)
     check_dataset(out, jobs)

@@ -70,14 +70,14 @@ def open_folder(out: Path, card: dict[str, Any]) -> None:
         raise DatasetError(f"{out}: found a file; expected a folder to write the dataset to; give another path.")
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        if any(p for p in out.iterdir() if p.name != f"part_{CARD}"):
-            _check_card(out, card)
-        writing.write_json(out / CARD, card)
+        begun = any(p for p in out.iterdir() if p.name != f"part_{CARD}")
+        if not begun or not _check_card(out, card).get("complete"):  # a whole dataset's card stays as it is
+            writing.write_json(out / CARD, card)
         for name in ("takes", "captures", "annotations"):
             (out / name).mkdir(exist_ok=True)
 
 
-def _check_card(out: Path, card: dict[str, Any]) -> None:
+def _check_card(out: Path, card: dict[str, Any]) -> dict[str, Any]:
     try:
         found = json.loads((out / CARD).read_text())
     except FileNotFoundError:
@@ -100,6 +100,7 @@ def _check_card(out: Path, card: dict[str, Any]) -> None:
             f"{out}: found a dataset made with other settings ({', '.join(changed[:4])}); expected the same ones to "
             "finish it; repeat the first command, or give another folder."
         )
+    return found
 
 
 def is_finished(out: Path, job: TakeJob, stamp: Stamp) -> bool:

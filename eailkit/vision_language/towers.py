@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from eailkit.errors import CheckpointError
+from eailkit.provenance import Identity, content_digest, identity, weights_tag
 
 _BATCH = 128
 _HOW = (
@@ -34,12 +36,17 @@ class VisionLanguage:
     """Images and captions as unit vectors of one space.
 
     Attributes:
-        name: what it is, safe in a file name; features of two models never mix in a cache.
+        name: what it is, safe in a file name.
         embed_dim: length d of a vector.
     """
 
     name: str
     embed_dim: int
+
+    @property
+    def identity(self) -> Identity:
+        """What names the features: of a model without weights of its own, its name."""
+        return identity("vision and language", name=self.name, embed_dim=self.embed_dim)
 
     def encode_images(
         self, images: UInt8[np.ndarray, "n height width 3"], ids: Sequence[str] | None = None
@@ -84,6 +91,13 @@ class Towers(VisionLanguage):
         self.tokenizer, self.name, self.embed_dim, self.image_size = tokenizer, name, embed_dim, image_size
         self.mean = torch.tensor(tuple(mean)).view(1, 3, 1, 1)
         self.std = torch.tensor(tuple(std)).view(1, 3, 1, 1)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Name, weights and what is done to the pixels: two files of one name never mix in a cache."""
+        return super().identity.also(
+            weights=weights_tag(self.model), image_size=self.image_size, mean=self.mean.numpy(), std=self.std.numpy()
+        )
 
     def preprocess(self, images: UInt8[np.ndarray, "n height width 3"]) -> Float[Tensor, "n 3 size size"]:
         """CLIP's preprocessing: shorter side to the tower's size (bicubic), centre crop, channel normalisation."""
@@ -138,6 +152,12 @@ class StoredFeatures(VisionLanguage):
         self.name, self._rows = name, {"image": dict(image), "text": dict(text)}
         self.embed_dim = len(next(iter((image or text).values())))
 
+    @cached_property
+    def identity(self) -> Identity:
+        """Name and every row."""
+        rows = {k: content_digest(np.array(list(v)), np.stack(list(v.values()))) for k, v in self._rows.items() if v}
+        return super().identity.also(**rows)
+
     def encode_images(
         self, images: UInt8[np.ndarray, "n height width 3"] | None = None, ids: Sequence[str] | None = None
     ) -> Float[np.ndarray, "n d"]:
@@ -185,7 +205,7 @@ def load(spec: str | Path) -> VisionLanguage:
     """
     spec = str(spec)
     if spec == "tiny" or spec.startswith("tiny-"):
-        return _tiny(spec.removeprefix("tiny").removeprefix("-") or "slip")
+        return tiny_file(*_tiny_path(spec))
     import open_clip
 
     model_name, _, weights = spec.partition(":")
@@ -206,7 +226,21 @@ def load(spec: str | Path) -> VisionLanguage:
     raise CheckpointError(f"vision-language {spec!r}: found neither a file nor an open_clip architecture; {_HOW}")
 
 
-def _tiny(kind: str) -> Towers:
+def identity_of(spec: str | Path) -> Identity:
+    """The identity of what `load(spec)` gives; towers that ship aren't built for it, which takes seconds.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    spec = str(spec)
+    if spec == "tiny" or spec.startswith("tiny-"):
+        return _tiny_identity(*_tiny_path(spec))
+    return load(spec).identity
+
+
+def _tiny_path(spec: str) -> tuple[Path, str]:
+    """File and kind of towers that ship."""
+    kind = spec.removeprefix("tiny").removeprefix("-") or "slip"
     from eailkit.vision_language import tiny
 
     if kind not in tiny.KINDS:
@@ -214,7 +248,17 @@ def _tiny(kind: str) -> Towers:
             f"vision-language 'tiny-{kind}': found no shipped towers of that kind; expected one of "
             f"{', '.join(f'tiny-{k}' for k in tiny.KINDS)}, or 'tiny' for the first; choose one of these."
         )
-    return tiny_file(tiny.weights_dir(kind) / "model.safetensors", kind)
+    return tiny.weights_dir(kind) / "model.safetensors", kind
+
+
+def _tiny_identity(path: Path, kind: str) -> Identity:
+    try:
+        weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: can't be read ({error.strerror}); expected the weights of tiny-{kind}; copy them again."
+        ) from error
+    return identity("vision and language", name=f"tiny-{kind}", weights=weights)
 
 
 def tiny_file(path: Path, kind: str) -> Towers:
@@ -231,11 +275,13 @@ def tiny_file(path: Path, kind: str) -> Towers:
 
     model = tiny.load_model(path, kind=kind)
     cfg = open_clip.get_model_preprocess_cfg(model)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return Towers(
-        model, tiny.tokenizer(), name=f"tiny-{kind}-{digest}", embed_dim=model.text_projection.shape[1],
-        image_size=_side(cfg["size"]), mean=cfg["mean"], std=cfg["std"],
+    made = _tiny_identity(path, kind)
+    towers = Towers(
+        model, tiny.tokenizer(), name=f"tiny-{kind}-{made.parts['weights'][:8]}",
+        embed_dim=model.text_projection.shape[1], image_size=_side(cfg["size"]), mean=cfg["mean"], std=cfg["std"],
     )  # fmt: skip
+    towers.identity = made
+    return towers
 
 
 def _open_clip(model_name: str, weights: str) -> Towers:

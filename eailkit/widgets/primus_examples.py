@@ -17,11 +17,13 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from eailkit.datasets import EgoExo4D
+from eailkit.experiments.eail_run import dataset_folder
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.preprocess.augment import permuted, reversed_in_time, scaled, scaled_by_sample, sometimes
 from eailkit.primus.losses import FeatureQueue
 from eailkit.primus.model import Primus
 from eailkit.primus.triplets import Triplets
+from eailkit.profiles import get_profile
 
 DUPLICATES = 0.21  # share of windows in PRIMUS's own data that repeat another one
 SCALING = {"per channel": scaled, "per sample": scaled_by_sample}
@@ -40,7 +42,7 @@ def course_run(
         say: told what is left out.
         options: of `PrimusRun`.
     """
-    kitchens = Path(run_dir) / f"synthkitchen-{profile}"
+    kitchens = dataset_folder(run_dir, get_profile(profile))
     found = profile != "smoke" and (kitchens / "takes.json").is_file()
     if not found:
         say("no kitchens in this run: pretraining sees the other six scenarios only")

@@ -1,0 +1,84 @@
+"""What may happen to a run from outside: a second run in its folder, Ctrl-C, a terminal that is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from eailkit.errors import OutputError
+
+LOCK = ".lock"
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run. The lock is the system's, on an open file: a run that is killed leaves none behind.
+
+    Raises:
+        OutputError: another run holds it, or nothing can be written there.
+    """
+    try:
+        file = open(folder / LOCK, "a+b")  # noqa: SIM115 (held below)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: can't be written ({error.strerror or error}); expected a folder with write permission and "
+            "space; give another with --out."
+        ) from error
+    with file:
+        if not _lock(file):
+            raise OutputError(
+                f"{folder}: found another course at work in it; expected one at a time; wait for its end, or give "
+                "another folder with --out."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and SIGHUP set while this lasts, so that they never cut a file in half.
+
+    A second one raises KeyboardInterrupt, for whoever can't wait. What the parent has switched off stays off: SIGHUP
+    under nohup, SIGINT in a script's background job. Outside the main thread signals are left as they are.
+    """
+    asked, before = threading.Event(), {}
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name, None) for name in SIGNALS):  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the lock is ours; yes, too, on file systems that know none."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+    return True

@@ -1,0 +1,77 @@
+"""What a number of the course allows to say: sentences that notebooks print under a result, so that none outlives it.
+
+Plain functions of numbers and verdicts; the rules behind the verdicts are `eailkit.eail.evaluation`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CLEARLY = 1.5  # times another line's success: what the table's criterion asks against another take's IMU
+RULE = ("chance", "free space", "training occupancy", "EAIL, another take's IMU")  # a method works that beats these
+
+
+def walk_reading(success: Mapping[str, float], method: str = "localized") -> str:
+    """What one walk's success at 0.4 m says of a method beside lines that know less.
+
+    A single walk has no interval, so that only a clear difference counts: `CLEARLY` times the other line.
+
+    Args:
+        success: line -> percent, `method` among them.
+
+    Example:
+        >>> walk_reading({"localized": 40.0, "any free cell": 10.0})
+        'On this walk the motion tells something of the place: 40.0 %, clearly more than any free cell (10.0 %).'
+    """
+    own = success[method]
+    others = {name: value for name, value in success.items() if name != method}
+    told = lambda names: _listed([f"{name} ({others[name]:.1f} %)" for name in names])  # noqa: E731
+    beaten = [name for name, value in others.items() if own > CLEARLY * value]
+    level = [name for name in others if name not in beaten]
+    if not level:
+        return f"On this walk the motion tells something of the place: {own:.1f} %, clearly more than {told(beaten)}."
+    text = f"On this walk these weights are no clear help: {own:.1f} %, against {told(level)}"
+    text += f", though clearly more than {told(beaten)}" if beaten else ""
+    return f"{text}. What they are worth over many walks, the tables of notebook 04 say."
+
+
+def alike_reading(alike: int, neighbours: int, cells: int) -> str:
+    """What the cells that look like a given one, to the point encoder, say of a second's ambiguity.
+
+    Args:
+        alike: other cells above the threshold.
+        neighbours: those of them that touch the cell.
+        cells: that hold points, the given one left out.
+    """
+    if not alike:
+        return (
+            "No other cell looks like it, not even its neighbours, whose columns overlap by most of a metre: this "
+            "encoder tells places apart more finely than a second of motion can. Look for the vagueness in the motion."
+        )
+    elsewhere = alike - neighbours
+    text = f"{neighbours} of its neighbours, whose columns overlap with its own, and {elsewhere} cells elsewhere"
+    if not elsewhere:
+        return f"{text} look like it: the place is one of a kind in this room, and the vagueness is the motion's."
+    share = 100 * alike / cells
+    return f"{text} look like it ({share:.0f} % of the room): no second of motion can tell these apart."
+
+
+def rule_reading(verdicts: Mapping[str, str], split: str) -> str:
+    """Whether a method works on a split by the rule fixed beforehand: better than each line of `RULE`.
+
+    Args:
+        verdicts: line -> "better", "worse", "on par" or "can't tell" (`evaluation.verdict`).
+
+    Raises:
+        KeyError: a line of the rule has no verdict.
+    """
+    beaten = [name for name in RULE if verdicts[name] == "better"]
+    failed = [f"{name} ({verdicts[name]})" for name in RULE if name not in beaten]
+    if not failed:
+        return f"{split}: it works by the rule, better than {_listed(list(beaten))}."
+    but = f" It is better than {_listed(list(beaten))}." if beaten else ""
+    return f"{split}: by the rule it can't be said to work, for want of {_listed(failed)}.{but}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
