@@ -283,7 +283,7 @@ def trained_weights(folder: str | Path, name: str, identity: Identity) -> Path |
 
 
 def others_trained(folder: str | Path, name: str, identity: Identity) -> str:
-    """What sets a finished run of that name apart from that identity: "seed = 1 instead of 0"; "" where there is none."""
+    """What sets a finished run of that name apart from that identity: "seed = 1 instead of 0"; "" without one."""
     told = []
     for log in sorted(Path(folder).glob(f"{name}.*.json")):
         with contextlib.suppress(ValueError, OSError):

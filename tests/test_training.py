@@ -110,8 +110,8 @@ def test_a_run_of_other_settings_or_another_context_is_another_and_a_renamed_one
         assert path and torch.equal(load_file(path)["0.weight"], model[0].weight)
         log = weights_path(tmp_path, "model", trained_identity(CONFIG, "data A")).with_suffix(".json")
         path.with_suffix(".json").write_text(log.read_text())  # the first run under the other's name
-        for read in (lambda: fit(_model(), _batch, _loss, config, context=context, **options),
-                     lambda: trained_weights(tmp_path, "model", wanted)):  # fmt: skip
+        for read in (lambda c=config, x=context: fit(_model(), _batch, _loss, c, context=x, **options),
+                     lambda w=wanted: trained_weights(tmp_path, "model", w)):  # fmt: skip
             with pytest.raises(CheckpointError, match=re.escape(told)):
                 read()
 

@@ -189,7 +189,7 @@ def timeline_figure(
     """What a classifier calls every window of a recording, and the seconds that it was taught on.
 
     Args:
-        found: columns start_s, end_s, label, probability (`primus_embed.LabelClassifier.predict`).
+        found: columns start_s, end_s, label, probability (`embed.LabelClassifier.predict`).
         taught: label -> spans in seconds.
     """
     names, figure = list(taught), go.Figure()
