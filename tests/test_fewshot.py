@@ -138,13 +138,13 @@ def test_curves_of_both_heads_zero_shot_boosting_and_a_file(tmp_path):
     evaluate(windows, x, "net", scores, heads=("random", "text"), text=centre, shots=(1, 5, 20), seeds=2)
     evaluate(windows, x, "trees", scores, classifier="boosting", shots=(1, 20), seeds=1)
     table = scores.frame()
-    points = set(zip(table["method"], table["head"], table["shots"], strict=True))
+    points = set(zip(table["method"], table["variant"], table["shots"], strict=True))
     assert points == {("net", h, n) for h in ("random", "text") for n in (1, 5, 20)} | {
         ("net", "text", 0),
         ("trees", "boosting", 1),
         ("trees", "boosting", 20),
     }
-    row = table[(table["head"] == "random") & (table["shots"] == 20)].iloc[0]
+    row = table[(table["variant"] == "random") & (table["shots"] == 20)].iloc[0]
     assert row["windows"] == 60 and row["short"] == 0 and row["seeds"] == 2
     assert row["macro_f1_low"] <= row["macro_f1"] <= row["macro_f1_high"] <= 100
     zero = table[table["shots"] == 0].iloc[0]

@@ -39,7 +39,7 @@ SHOTS = (1, 10, 100)
 
 
 def _points(test, method, head, values, *, metric="macro_f1", shots=SHOTS, half=3.0) -> list[dict]:
-    about = {"test": test, "method": method, "head": head, "metric": metric}
+    about = {"test": test, "method": method, "variant": head, "metric": metric}
     return [about | {"shots": n, "mean": v, "low": v - half, "high": v + half} for n, v in zip(shots, values)]
 
 
@@ -169,7 +169,7 @@ def test_a_method_has_one_look_everywhere():
 
 def test_the_ledgers_rows_become_the_same_table(tmp_path, table):
     rows = []
-    for (test, method, head), part in table.groupby(["test", "method", "head"], sort=False):
+    for (test, method, head), part in table.groupby(["test", "method", "variant"], sort=False):
         mean = {f"{m}@{n}, %": float(v) for m, n, v in zip(part.metric, part.shots, part["mean"], strict=True)}
         config = {"test": test, "method": method, "head": head}
         rows.append(

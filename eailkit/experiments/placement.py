@@ -49,7 +49,7 @@ def carry_over(
     Args:
         task: labels, participants and folds; the same at every place.
         features: place -> features of the task's windows.
-        scores: where confusions are added, the place as the head; points that it has are skipped.
+        scores: where confusions are added, the place as the variant; points that it has are skipped.
         trained: the place to train at.
     """
     fitted: dict[bytes, Probe] = {}
@@ -61,7 +61,7 @@ def carry_over(
 
     for place, x in features.items():
         protocol.run(
-            task, lambda rows, tested, seed, x=x: probe(rows).predict(x[tested]), method, scores, head=place,
+            task, lambda rows, tested, seed, x=x: probe(rows).predict(x[tested]), method, scores, variant=place,
             shots=shots, seeds=seeds,
         )  # fmt: skip
 

@@ -193,7 +193,7 @@ def record_figure(
 
 def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str], about: dict) -> list[LedgerRow]:
     frame, rows = scores.frame(), []
-    for (method, head), part in frame[frame.method.isin(names)].groupby(["method", "head"], sort=False):
+    for (method, variant), part in frame[frame.method.isin(names)].groupby(["method", "variant"], sort=False):
         mean, spread = {}, {}
         for point in part.to_dict("records"):
             for metric in ("macro_f1", "accuracy"):
@@ -202,9 +202,9 @@ def _rows(figure: str, run: PrimusRun, test: str, scores: Scores, names: set[str
                 spread[key] = round((point[f"{metric}_high"] - point[f"{metric}_low"]) / 2, 3)
         rows.append(
             LedgerRow(
-                id=row_id(test, method, head), question=QUESTIONS[figure], command=about["command"],
+                id=row_id(test, method, variant), question=QUESTIONS[figure], command=about["command"],
                 config={
-                    "test": test, "method": method, "head": head, "profile": run.profile,
+                    "test": test, "method": method, "head": variant, "profile": run.profile,
                     "classes": len(scores.classes), "participants": len(scores.participants),
                     "draws": int(part.seeds.max()), "steps": run.size.train.steps, "batch": run.size.batch,
                     "spread": "half of the 95 % interval over participants and draws",

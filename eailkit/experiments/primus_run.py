@@ -353,7 +353,7 @@ class PrimusRun:
                 return net.predict(task.imu[tested])
 
             shots, seeds = size.scratch_shots, size.scratch_seeds
-            run(task, fit, name, scores, head=budget, shots=shots, seeds=seeds)
+            run(task, fit, name, scores, variant=budget, shots=shots, seeds=seeds)
 
 
 def _kitchen_split(split: str) -> str:
@@ -367,7 +367,7 @@ def score_features(name: str, features: np.ndarray, test: TestSet, scores: Score
     def fit(rows: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
         return fit_probe(features[rows], task.label[rows], len(task.classes), seed=seed).predict(features[tested])
 
-    run(task, fit, name, scores, head=Head.ENCODER, shots=size.shots, seeds=size.seeds)
+    run(task, fit, name, scores, variant=Head.ENCODER, shots=size.shots, seeds=size.seeds)
 
 
 def _two(test: TestSet, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -177,7 +177,7 @@ def run(
     method: str,
     scores: Scores,
     *,
-    head: str = "",
+    variant: str = "",
     shots: Sequence[int] = SHOTS,
     seeds: int = SEEDS,
 ) -> None:
@@ -186,13 +186,14 @@ def run(
     Args:
         fit_predict: called with training indices, test indices and seed; returns a class for each test index.
         scores: where confusions are added; points that it has already are skipped, so a run resumes.
+        variant: which line of the method it is.
 
     Raises:
         ConfigError: fit_predict returns another number of labels.
     """
     for n in task.possible(shots):
         for seed in range(seeds):
-            if scores.has(method, head, n, seed):
+            if scores.has(method, variant, n, seed):
                 continue
             predicted = np.full(len(task.label), -1)
             training = np.zeros(len(task.classes))
@@ -209,7 +210,7 @@ def run(
             tested = np.any([test for _, test in task.folds], axis=0)
             scores.add(
                 method,
-                head,
+                variant,
                 n,
                 seed,
                 task.label[tested],
@@ -272,7 +273,7 @@ def evaluate(
         fit = lambda rows, tested, seed: gradient_boosting(  # noqa: E731
             x[rows], task.label[rows], len(task.classes), seed=seed
         ).predict(x[tested])
-        run(task, fit, method, scores, head="boosting", shots=shots, seeds=seeds)
+        run(task, fit, method, scores, variant="boosting", shots=shots, seeds=seeds)
         return scores
     for head in heads:
         if head == "text":
@@ -282,7 +283,7 @@ def evaluate(
             options = {"head": head, "text": text, "C": C, "protocol": protocol, "seed": seed}
             return fit_probe(x[rows], task.label[rows], len(task.classes), **options).predict(x[tested])
 
-        run(task, fit, method, scores, head=head, shots=shots, seeds=seeds)
+        run(task, fit, method, scores, variant=head, shots=shots, seeds=seeds)
     return scores
 
 

@@ -26,7 +26,7 @@ from eailkit.provenance import Identity
 FEWSHOT_METRICS = ("accuracy", "macro_f1")
 DRAWS = 2000
 ON_PAR = 2.0  # points, fixed beforehand
-Key = tuple[str, str, int, int]  # method, head (what reads or trains it, see `results.names`), shots, seed
+Key = tuple[str, str, int, int]  # method, variant, shots per class, seed
 
 
 def accuracy(confusion: Float[np.ndarray, "*batch C C"]) -> Float[np.ndarray, "*batch"]:
@@ -57,7 +57,8 @@ class Scores:
         name: of the test.
         classes: names, rows and columns of the confusions.
         participants: who was tested, sorted.
-        confusion: by (method, head, shots per class, seed): (participants, C, C) counts, rows true, columns predicted.
+        confusion: by (method, variant, shots per class, seed): (participants, C, C) counts, rows true, columns found.
+            A variant is the head that reads an encoder, a training budget, or a sensor's place (`results.names`).
         training: by the same key, windows of each class that were trained on (mean over folds): a class with fewer
             than asked gives all it has.
         made: method -> key of what made it (`begin`).
@@ -86,14 +87,14 @@ class Scores:
                     del held[key]
             self.made[method] = made.key
 
-    def has(self, method: str, head: str, shots: int, seed: int) -> bool:
+    def has(self, method: str, variant: str, shots: int, seed: int) -> bool:
         """Whether that point is there."""
-        return (method, head, int(shots), int(seed)) in self.confusion
+        return (method, variant, int(shots), int(seed)) in self.confusion
 
     def add(
         self,
         method: str,
-        head: str,
+        variant: str,
         shots: int,
         seed: int,
         truth: Int[np.ndarray, " n"],
@@ -123,15 +124,15 @@ class Scores:
             )
         person = np.searchsorted(self.participants, participant.astype(str))
         flat = np.bincount((person * C + truth) * C + predicted, minlength=len(self.participants) * C * C)
-        key = (method, head, int(shots), int(seed))
+        key = (method, variant, int(shots), int(seed))
         self.confusion[key] = flat.reshape(len(self.participants), C, C)
         self.training[key] = np.zeros(C) if training is None else np.asarray(training, dtype=np.float64)
 
-    def share(self, method: str, head: str, other_head: str) -> None:
-        """Give a head's points to another that reads the same features, which needn't be fitted twice."""
-        for key in [k for k in self.confusion if k[:2] == (method, head)]:
+    def share(self, method: str, variant: str, other: str) -> None:
+        """Give a variant's points to another that is the same, which needn't be fitted twice."""
+        for key in [k for k in self.confusion if k[:2] == (method, variant)]:
             for held in (self.confusion, self.training):
-                held[(method, other_head, *key[2:])] = held[key]
+                held[(method, other, *key[2:])] = held[key]
 
     def take(self, other: Scores) -> None:
         """Add the points of another run on the same test that aren't here yet, of methods that were made alike.
@@ -149,28 +150,35 @@ class Scores:
             own.update({k: others[k] for k in others if k in alike and k not in own})
         self.made = {k: v for k, v in other.made.items() if any(key[0] == k for key in alike)} | self.made
 
-    def seeds(self, method: str, head: str, shots: int) -> tuple[int, ...]:
+    def seeds(self, method: str, variant: str, shots: int) -> tuple[int, ...]:
         """Seeds of a point of the curve."""
-        return tuple(sorted(k[3] for k in self.confusion if k[:3] == (method, head, int(shots))))
+        return tuple(sorted(k[3] for k in self.confusion if k[:3] == (method, variant, int(shots))))
 
     def _stack(
-        self, method: str, head: str, shots: int, seeds: Sequence[int] | None = None
+        self, method: str, variant: str, shots: int, seeds: Sequence[int] | None = None
     ) -> Float[np.ndarray, "seeds participants C C"]:
-        seeds = self.seeds(method, head, shots) if seeds is None else seeds
+        seeds = self.seeds(method, variant, shots) if seeds is None else seeds
         if not seeds:
             held = sorted({k[:2] for k in self.confusion})
             raise ConfigError(
-                f"{self.name}: found no result of '{method}', head '{head}', at {shots} shots per class; expected one "
-                f"of {held} at a number that was run."
+                f"{self.name}: found no result of '{method}', variant '{variant}', at {shots} shots per class; "
+                f"expected one of {held} at a number that was run."
             )
-        return np.stack([self.confusion[(method, head, int(shots), s)] for s in seeds]).astype(np.float64)
+        return np.stack([self.confusion[(method, variant, int(shots), s)] for s in seeds]).astype(np.float64)
 
-    def values(self, method: str, head: str, shots: int, metric: str = "macro_f1") -> Float[np.ndarray, " seeds"]:
+    def values(self, method: str, variant: str, shots: int, metric: str = "macro_f1") -> Float[np.ndarray, " seeds"]:
         """The metric of each seed in percent, of the confusions summed over participants."""
-        return _metric(metric)(self._stack(method, head, shots).sum(axis=1))
+        return _metric(metric)(self._stack(method, variant, shots).sum(axis=1))
 
     def interval(
-        self, method: str, head: str, shots: int, metric: str = "macro_f1", *, draws: int = DRAWS, level: float = 0.95
+        self,
+        method: str,
+        variant: str,
+        shots: int,
+        metric: str = "macro_f1",
+        *,
+        draws: int = DRAWS,
+        level: float = 0.95,
     ) -> Interval:
         """Mean over seeds with its bootstrap interval over participants and seeds, in percent.
 
@@ -181,7 +189,7 @@ class Scores:
         Raises:
             ConfigError: no such point, or an unknown metric.
         """
-        stack = self._stack(method, head, shots)
+        stack = self._stack(method, variant, shots)
         drawn = _resampled(stack, metric, draws)
         return _interval(float(_metric(metric)(stack.sum(axis=1)).mean()), drawn, level)
 
@@ -198,7 +206,7 @@ class Scores:
         """a minus b in points, paired: the same resampled participants and seeds, hence the same training windows.
 
         Args:
-            a, b: (method, head).
+            a, b: (method, variant).
             shots: shots per class, or one number for each (10 labels of one against 100 of another).
 
         Raises:
@@ -245,23 +253,23 @@ class Scores:
         return _interval(float(np.mean(means)), drawn, level)
 
     def frame(self) -> pd.DataFrame:
-        """One row a point: method, head, shots, both metrics with their intervals (percent), training windows.
+        """One row a point: method, variant, shots, both metrics with their intervals (percent), training windows.
 
         `windows` is the mean number of training windows over folds and seeds, `short` how many classes had fewer than
         asked.
         """
         rows = []
-        for method, head, shots in dict.fromkeys(k[:3] for k in self.confusion):
-            row: dict[str, object] = {"method": method, "head": head, "shots": shots}
+        for method, variant, shots in dict.fromkeys(k[:3] for k in self.confusion):
+            row: dict[str, object] = {"method": method, "variant": variant, "shots": shots}
             for metric in FEWSHOT_METRICS:
-                found = self.interval(method, head, shots, metric)
+                found = self.interval(method, variant, shots, metric)
                 row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
-            seeds = self.seeds(method, head, shots)
-            used = np.mean([self.training[(method, head, shots, s)] for s in seeds], axis=0)
+            seeds = self.seeds(method, variant, shots)
+            used = np.mean([self.training[(method, variant, shots, s)] for s in seeds], axis=0)
             row |= {"seeds": len(seeds), "windows": used.sum(), "short": int((used < shots).sum())}
             rows.append(row)
         table = pd.DataFrame(rows)
-        return table.sort_values(["method", "head", "shots"], ignore_index=True) if rows else table
+        return table.sort_values(["method", "variant", "shots"], ignore_index=True) if rows else table
 
     def save(self, path: str | Path) -> Path:
         """Write everything as one npz, atomically.

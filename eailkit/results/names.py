@@ -2,7 +2,7 @@
 
 A curve has a method and a variant. What the variant says depends on the method: the head that reads an encoder
 (`Head`), the budget of a net trained anew (`Budget`), or where on the head the sensor sits (a place of
-`experiments.places`). Scores and ledger keep it under the name "head".
+`experiments.places`). The ledger's rows keep it as "head", whatever it is.
 """
 
 from __future__ import annotations

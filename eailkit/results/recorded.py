@@ -1,6 +1,6 @@
 """Few-shot curves as one table, from scores or from the ledger, and how many labels a curve needs for a value.
 
-A row is a point: test, method, head, shots (shots per class, 0 for zero-shot), metric, mean, low, high (percent).
+A row is a point: test, method, variant, shots (shots per class, 0 for zero-shot), metric, mean, low, high (percent).
 Pictures of it are `plots.fewshot`, the explorer is `widgets.primus`.
 """
 
@@ -19,7 +19,7 @@ from eailkit.fewshot.scores import FEWSHOT_METRICS, Scores
 from eailkit.results import ledger
 from eailkit.results.names import FIGURES, ONLY_VARIANT, UNTRAINED, Head, gain_key, id_parts, point_key, points
 
-COLUMNS = ("test", "method", "head", "shots", "metric", "mean", "low", "high")
+COLUMNS = ("test", "method", "variant", "shots", "metric", "mean", "low", "high")
 HEADS = (Head.RANDOM, Head.TEXT, Head.ENCODER)  # that can be chosen between
 
 
@@ -42,7 +42,7 @@ def from_scores(scores: Mapping[str, Scores]) -> pd.DataFrame:
     for test, found in scores.items():
         frame = found.frame()
         for metric in FEWSHOT_METRICS if len(frame) else ():
-            part = frame[["method", "head", "shots"]].assign(test=test, metric=metric)
+            part = frame[["method", "variant", "shots"]].assign(test=test, metric=metric)
             names = {"mean": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
             parts.append(part.assign(**{name: frame[column] for name, column in names.items()})[list(COLUMNS)])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
@@ -65,20 +65,21 @@ def recorded(
     rows = []
     for figure in figures:
         for row in ledger.read(f"{figure.replace('-', '_')}_{profile}", results_dir=results_dir):
-            about = {name: row["config"][name] for name in ("test", "method", "head")}
+            config = row["config"]
+            about = {"test": config["test"], "method": config["method"], "variant": config["head"]}
             rows += [about | p._asdict() | {"low": p.mean - p.half, "high": p.mean + p.half} for p in points(row)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.drop_duplicates(list(COLUMNS[:5]), ignore_index=True)
 
 
-def curve(table: pd.DataFrame, test: str, method: str, head: str, metric: str) -> pd.DataFrame:
-    """One line's points by shots; handcrafted features and standard training have one head, whichever is asked for.
+def curve(table: pd.DataFrame, test: str, method: str, variant: str, metric: str) -> pd.DataFrame:
+    """One line's points by shots; handcrafted features and standard training have one variant, whichever is asked for.
 
     Returns:
-        the rows, sorted; empty where the line has no such head.
+        the rows, sorted; empty where the line has no such variant.
     """
-    head = next((own for name, own in ONLY_VARIANT.items() if method.startswith(name)), head)
-    of = (table.test == test) & (table.method == method) & (table["head"] == head) & (table.metric == metric)
+    variant = next((own for name, own in ONLY_VARIANT.items() if method.startswith(name)), variant)
+    of = (table.test == test) & (table.method == method) & (table.variant == variant) & (table.metric == metric)
     return table[of].sort_values("shots", ignore_index=True)
 
 

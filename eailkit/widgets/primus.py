@@ -159,7 +159,7 @@ def explorer_panel(table: pd.DataFrame, *, method: str = "PRIMUS", against: str 
     if not len(table):
         raise ConfigError("explorer: found no curves; expected some; score a method or record a figure first.")
     tests, methods = (list(dict.fromkeys(table[name])) for name in ("test", "method"))
-    heads = [h for h in HEADS if (table["head"] == h).any()]
+    heads = [h for h in HEADS if (table.variant == h).any()]
     counts = sorted(set(table.shots.astype(int)))
     pick = lambda wanted, other: wanted if wanted in methods else other  # noqa: E731
     middle = min(counts, key=lambda n: abs(n - 5))
