@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
+
 from eailkit.errors import OutputError
 
 LOCK = ".lock"
+MARK = "EAILKIT_COURSE_FOLDER"  # in the environment of a course's kernels, and so of all that they start
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder for one run. The lock is the system's, on an open file: a run that is killed leaves none behind.
+
+    Its kernels may live on for a second or two; what they would still write is spared the run that begins.
 
     Raises:
         OutputError: another run holds it, or nothing can be written there.
@@ -36,6 +41,7 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"{folder}: found another course at work in it; expected one at a time; wait for its end, or give "
                 "another folder with --out."
             )
+        _end_leftovers(folder)
         yield
 
 
@@ -62,6 +68,17 @@ def stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_leftovers(folder: Path) -> None:
+    """End what kernels of a course that was killed in this folder have left running."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # those of others can't be read
+            if process.environ().get(MARK) == str(folder):
+                process.kill()
+                found.append(process)
+    psutil.wait_procs(found, timeout=10)
 
 
 def _lock(file: BinaryIO) -> bool:
