@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from eailkit.errors import CheckpointError
 from eailkit.files import write_atomically
+from eailkit.parallel import one_at_a_time
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def seed_step(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
+@one_at_a_time
 def fit(
     model: nn.Module,
     batch_at: Callable[[np.random.Generator, int], dict],

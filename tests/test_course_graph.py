@@ -34,7 +34,7 @@ USES = {
     "features": ("features", "features"),
     "stage2": ("stage-2", ""),
     "train_stage2": ("", "stage-2"),
-    "train_stage2 short": ("", "short-rows"),
+    "train_stage2 short": None,  # what two notebooks share of these, `training.fit` trains once
     "reference_table": ("", "references"),
     "dead_reckoner": ("", "references"),
     "localizer": ("", "localizer"),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import psutil
 
 from eailkit.errors import OutputError
+from eailkit.parallel import lock
 
 LOCK = ".lock"
 MARK = "EAILKIT_COURSE_FOLDER"  # in the environment of a course's kernels, and so of all that they start
@@ -36,7 +36,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             "space; give another with --out."
         ) from error
     with file:
-        if not _lock(file):
+        if not lock(file):
             raise OutputError(
                 f"{folder}: found another course at work in it; expected one at a time; wait for its end, or give "
                 "another folder with --out."
@@ -79,23 +79,3 @@ def _end_leftovers(folder: Path) -> None:
                 process.kill()
                 found.append(process)
     psutil.wait_procs(found, timeout=10)
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Whether the lock is ours; yes, too, on file systems that know none."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-    return True
