@@ -12,7 +12,7 @@ from test_course import executed, write_notebook
 
 from eailkit.course import expect
 from eailkit.course.doctor import examine, repository_folder
-from eailkit.course.expect import Speed, course_s, expected_s, measure, recorded, threads_each
+from eailkit.course.expect import Speed, course_s, default_jobs, expected_s, measure, recorded, threads_each
 from eailkit.course.graph import COURSE, Needs, Plan, _needs
 from eailkit.course.progress import Progress
 from eailkit.course.run import run_course
@@ -240,6 +240,18 @@ def test_the_measurement_takes_the_fastest_step_and_its_time():
     for name, (seconds, threads) in recorded().items():
         same = expected_s([name], expect.REFERENCE, threads)
         assert same[name] == pytest.approx(seconds), "on the machine of the record its own times"
+
+
+def test_as_many_side_by_side_as_take_least_time(monkeypatch):
+    monkeypatch.setattr(expect, "cores", lambda: 16)
+    took = {jobs: course_s(NOTEBOOKS, expect.REFERENCE, jobs, 16 // jobs) for jobs in (1, 2, 3, 10)}
+    chosen = default_jobs(NOTEBOOKS)
+    assert course_s(NOTEBOOKS, expect.REFERENCE, chosen, 16 // chosen) <= min(took.values()) and took[10] > min(
+        took.values()
+    )
+    assert default_jobs(["00_new", "01_new"]) in (1, 2), "without a record as many as there is room for"
+    monkeypatch.setattr(expect, "PEAK_GB", 1e9)
+    assert default_jobs(NOTEBOOKS) == 1, "memory for one alone"
 
 
 def test_threads_depend_on_jobs_alone():

@@ -112,11 +112,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_jobs() -> int:
-    """Notebooks side by side: one a core, as many as the free memory holds at `PEAK_GB` each, one at least."""
+def default_jobs(names: Iterable[str]) -> int:
+    """Notebooks side by side, at most one a core, `PEAK_GB` of free memory each: the number that takes least time.
+
+    More isn't better, since each computes with its share of the cores, and the longest chain with no more. Where one
+    of the notebooks has no record, as many as there is room for.
+    """
     import psutil
 
-    return max(1, min(cores(), int(psutil.virtual_memory().available / 1e9 / PEAK_GB)))
+    names = list(names)
+    most = max(1, min(cores(), int(psutil.virtual_memory().available / 1e9 / PEAK_GB), len(names)))
+    took = {jobs: course_s(names, REFERENCE, jobs, threads_each(jobs)) for jobs in range(1, most + 1)}
+    return min(took, key=took.__getitem__) if None not in took.values() else most
 
 
 def threads_each(jobs: int) -> int:

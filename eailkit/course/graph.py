@@ -31,8 +31,8 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
 
 
 # kitchens: the dataset and its prepared cache. targets: image and text features. references: nets behind the table's
-# lines. primus: everything under primus/. Stages 2 of 05 and 07, one of which they share, aren't listed: nobody else reads
-# them, and `training.fit` lets one process at a time train a thing.
+# lines. primus: everything under primus/. Stages 2 of 05 and 07, one of which they share, aren't listed: nobody else
+# reads them, and `training.fit` lets one process at a time train a thing.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),

@@ -58,7 +58,7 @@ def run_course(
         profile: passed to every notebook.
         only: beginnings of names ("00", "03_heatmap"); all notebooks by default.
         parameters: further papermill parameters, given to each notebook whose `parameters` cell names them.
-        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs()` by default.
+        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs` by default.
         say: receives one piece of text at a time; standard output by default, with the time left.
 
     Returns:
@@ -82,7 +82,7 @@ def run_course(
             make_folder(folder / name)
         for path in paths:
             (folder / "executed" / path.name).unlink(missing_ok=True)
-        jobs = min(jobs or default_jobs(), len(paths))
+        jobs = min(jobs, len(paths)) if jobs else default_jobs(path.stem for path in paths)
         long = sum(recorded().get(path.stem, (0.0, 1))[0] for path in paths) > WORTH_S and profile == "quick"
         speed = measure() if long else None
         runs = tuple(NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths)
