@@ -54,9 +54,9 @@ def record_course(folder: Path, results: Path = RESULTS) -> None:
     rows = [
         LedgerRow(
             id=name, question=f"How long does '{name}' take at quick, environment excluded?", command="make course",
-            config={key: run[key] for key in ("profile", "jobs", "threads")}, commit=git_commit(), data_hash=data,
-            seeds=(0,), mean=mean, spread=dict.fromkeys(mean, 0.0), minutes=round(mean["seconds"] / 60, 2),
-            device=device_name(),
+            config={key: run[key] for key in ("profile", "jobs", "threads", "speed")}, commit=git_commit(),
+            data_hash=data, seeds=(0,), mean=mean, spread=dict.fromkeys(mean, 0.0),
+            minutes=round(mean["seconds"] / 60, 2), device=device_name(),
         )
         for name, mean in found.items()
     ]  # fmt: skip

@@ -83,11 +83,15 @@ def run_course(
         for path in paths:
             (folder / "executed" / path.name).unlink(missing_ok=True)
         jobs = min(jobs, len(paths)) if jobs else default_jobs(path.stem for path in paths)
-        long = sum(recorded().get(path.stem, (0.0, 1))[0] for path in paths) > WORTH_S and profile == "quick"
+        stems = {path.stem for path in paths}
+        long = sum(r.seconds for name, r in recorded().items() if name in stems) > WORTH_S and profile == "quick"
         speed = measure() if long else None
         runs = tuple(NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths)
         started = datetime.now().isoformat(timespec="seconds")
-        course = CourseRun(folder, profile, started, runs, parameters, jobs=jobs, threads=threads_each(jobs))
+        course = CourseRun(
+            folder, profile, started, runs, parameters,
+            jobs=jobs, threads=threads_each(jobs), speed=asdict(speed) if speed else {},
+        )  # fmt: skip
         return _Conductor(paths, course, speed, say).conduct(asked)
 
 
