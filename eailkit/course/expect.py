@@ -50,8 +50,8 @@ class Speed:
     plain: float
 
 
-# Of records that don't say: `measure()`, the median of 5, on the kind of machine that they were made on, two cores of an
-# AMD EPYC with bfloat16 products, other programs running. With EAILKIT_PRECISION=float32 there: 65 and 1150.
+# Of records that don't say: `measure()`, the median of 5, on the kind of machine that they were made on, two cores of
+# an AMD EPYC with bfloat16 products, other programs running. With EAILKIT_PRECISION=float32 there: 65 and 1150.
 REFERENCE = Speed(products=98.5, plain=1140.0)
 
 
