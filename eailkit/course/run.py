@@ -69,7 +69,7 @@ def run_course(
         OutputError: `out_dir` can't be written, is the notebooks' own folder, or another course is at work in it.
         KeyboardInterrupt: after the report of what had run was written; SIGTERM and SIGHUP count as Ctrl-C.
     """
-    paths = [path.resolve() for path in find_notebooks(notebooks_dir, only)]
+    paths = [path.absolute() for path in find_notebooks(notebooks_dir, only)]
     parameters = dict(parameters or {})
     check_parameters(paths, parameters)
     if jobs is not None and jobs < 1:
