@@ -153,7 +153,7 @@ def test_a_second_course_in_the_folder_is_refused_and_a_killed_one_leaves_no_loc
     assert second.returncode == 2 and stderr.startswith("eailkit: ") and "another course at work" in stderr
     assert len(stderr.strip().splitlines()) == 1
     first.kill()
-    first.communicate(timeout=60)
+    first.wait(timeout=60)  # its pipes stay open in what its kernel had started
     write_notebook(tmp_path / "00_slow.ipynb", "print('quick now')")
     assert len(kernels) >= 2 and run_course(tmp_path, tmp_path / "run", say=lambda text: None).ok
     assert ended(kernels), "neither the kernel of the killed course nor what it had started is left"
