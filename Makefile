@@ -15,7 +15,7 @@ help:
 	@echo "make lab      JupyterLab on the notebooks, on this machine only"
 	@echo "make bench    the recorded results (hours on a CPU; resumable)"
 	@echo "make format   ruff format, ruff --fix, nbstripout"
-	@echo "options       PYTHON=python3.12  TORCH_INDEX=URL  PROFILE=quick|bench"
+	@echo "options       PYTHON=python3.12  TORCH_INDEX=URL  PROFILE=quick|bench  JOBS=2 (at once: tests, notebooks)"
 
 setup: $(STAMP)
 
@@ -30,7 +30,7 @@ endif
 	@touch $@
 
 course: $(STAMP)
-	$(BIN)/eailkit course --profile $(PROFILE)
+	$(BIN)/eailkit course --profile $(PROFILE) $(if $(filter-out file,$(origin JOBS)),--jobs $(JOBS))
 
 test: $(STAMP)
 	$(BIN)/ruff check .

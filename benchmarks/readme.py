@@ -42,7 +42,7 @@ QUESTIONS = {
 
 
 def record_course(folder: Path, results: Path = RESULTS) -> None:
-    """Record seconds and peak memory of a course run's notebooks, whole or in part, and of a whole one together."""
+    """Record seconds and peak memory of each notebook of a course run, and of a whole run together."""
     run = json.loads((folder / "course.json").read_text())
     measured = lambda seconds, ended_s, peak_mb: {  # noqa: E731
         "seconds": round(seconds, 1), "ended (s)": round(ended_s, 1), "peak (MB)": round(peak_mb),
@@ -55,9 +55,9 @@ def record_course(folder: Path, results: Path = RESULTS) -> None:
     rows = [
         LedgerRow(
             id=name, question=f"How long does '{name}' take at quick, environment excluded?", command="make course",
-            config={key: run[key] for key in ("profile", "jobs", "threads")}, commit=git_commit(), data_hash=data,
-            seeds=(0,), mean=mean,
-            spread=dict.fromkeys(mean, 0.0), minutes=round(mean["seconds"] / 60, 2), device=device_name(),
+            config={key: run[key] for key in ("profile", "jobs", "threads", "speed")}, commit=git_commit(),
+            data_hash=data, seeds=(0,), mean=mean, spread=dict.fromkeys(mean, 0.0),
+            minutes=round(mean["seconds"] / 60, 2), device=device_name(),
         )
         for name, mean in found.items()
     ]  # fmt: skip

@@ -24,7 +24,7 @@ _SCENARIOS_HELP = (
 _IMU_HELP = "Parquet, CSV or npz with time, acc and gyro, a take, or another that can be read; may be repeated."
 _AT_HELP = "Before the heads, or after the one that was trained against video and text, or against other views."
 _WEIGHTS_HELP = "A shipped name, a file of `eailkit.primus.model.save`, or the public PRIMUS checkpoint (.pt, .ckpt)."
-_JOBS_HELP = "Notebooks side by side.  [default: one a core, as memory allows]"
+_JOBS_HELP = "Notebooks side by side.  [default: what takes least time here, as memory allows]"
 _OUT_HELP = "Folder of data, weights and scores."
 
 

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from eailkit.errors import CheckpointError
 from eailkit.files import write_atomically
+from eailkit.parallel import one_at_a_time
 from eailkit.provenance import Identity, identity
 
 
@@ -92,6 +93,7 @@ def seed_step(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
+@one_at_a_time
 def fit(
     model: nn.Module,
     batch_at: Callable[[np.random.Generator, int], dict],

@@ -142,7 +142,9 @@ def test_a_closed_laptop_goes_on_where_it_was(tmp_path):
 
 
 def test_a_second_course_in_the_folder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
-    sleeper(tmp_path / "00_slow.ipynb", tmp_path / "started")
+    child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])"
+    mark = f"open({str(tmp_path / 'started')!r}, 'w').close()\nimport time\ntime.sleep(120)"
+    write_notebook(tmp_path / "00_slow.ipynb", child, mark)
     first = course(tmp_path, tmp_path / "run")
     until((tmp_path / "started").exists)
     kernels = psutil.Process(first.pid).children(recursive=True)
@@ -151,10 +153,10 @@ def test_a_second_course_in_the_folder_is_refused_and_a_killed_one_leaves_no_loc
     assert second.returncode == 2 and stderr.startswith("eailkit: ") and "another course at work" in stderr
     assert len(stderr.strip().splitlines()) == 1
     first.kill()
-    first.communicate(timeout=60)
+    first.wait(timeout=60)  # its pipes stay open in what its kernel had started
     write_notebook(tmp_path / "00_slow.ipynb", "print('quick now')")
-    assert run_course(tmp_path, tmp_path / "run", say=lambda text: None).ok
-    until(lambda: ended(kernels), 30)  # a kernel notices that its course is gone
+    assert len(kernels) >= 2 and run_course(tmp_path, tmp_path / "run", say=lambda text: None).ok
+    assert ended(kernels), "neither the kernel of the killed course nor what it had started is left"
 
 
 def test_the_lock_is_held_by_an_open_file_alone(tmp_path):

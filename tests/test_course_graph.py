@@ -12,7 +12,7 @@ from test_course import executed, write_notebook
 
 from eailkit.course import expect
 from eailkit.course.doctor import examine, repository_folder
-from eailkit.course.expect import Speed, course_s, expected_s, measure, recorded, threads_each
+from eailkit.course.expect import Speed, course_s, default_jobs, expected_s, measure, recorded, threads_each
 from eailkit.course.graph import COURSE, Needs, Plan, _needs
 from eailkit.course.progress import Progress
 from eailkit.course.run import run_course
@@ -34,7 +34,7 @@ USES = {
     "features": ("features", "features"),
     "stage2": ("stage-2", ""),
     "train_stage2": ("", "stage-2"),
-    "train_stage2 short": ("", "short-rows"),
+    "train_stage2 short": None,  # what two notebooks share of these, `training.fit` trains once
     "reference_table": ("", "references"),
     "dead_reckoner": ("", "references"),
     "localizer": ("", "localizer"),
@@ -143,7 +143,7 @@ def test_the_longest_chain_goes_first_and_jobs_are_kept():
 
 
 def test_the_course_side_by_side_is_no_longer_than_its_longest_chain_allows():
-    times = {name: seconds for name, (seconds, _) in recorded().items()}
+    times = {name: once.seconds for name, once in recorded().items()}
     names = list(NOTEBOOKS)
     one, two, many = (Plan(names, jobs, times).left_s() for jobs in (1, 2, 16))
     assert one == pytest.approx(sum(times[n] for n in names))
@@ -207,23 +207,24 @@ class Ticks:
 
 
 def test_expected_times_follow_the_speeds_of_training_and_of_the_rest(tmp_path):
-    row = {"id": "02_contrastive_alignment", "mean": {"seconds": 100.0}, "config": {"threads": 1}}
-    plain = {"id": "01_preprocessing", "mean": {"seconds": 40.0}, "config": {}}
+    there = {"products": 10.0, "plain": 10.0}
+    row = {"id": "02_contrastive_alignment", "mean": {"seconds": 100.0}, "config": {"threads": 1, "speed": there}}
+    plain = {"id": "01_preprocessing", "mean": {"seconds": 40.0}, "config": {"threads": 1, "speed": there}}
     path = tmp_path / "times.json"
     path.write_text(json.dumps([row, plain]))
     share = expect.TRAINING["02_contrastive_alignment"]
-    there, options = Speed(10, 10), {"path": path}
-    same = expected_s(["02_contrastive_alignment", "06_new"], there, 1, there=there, **options)
+    there = Speed(**there)
+    same = expected_s(["02_contrastive_alignment", "06_new"], there, 1, path=path)
     assert same == {"02_contrastive_alignment": pytest.approx(100)}
-    slow = expected_s(["02_contrastive_alignment"], Speed(5, 10), 1, there=there, **options)
+    slow = expected_s(["02_contrastive_alignment"], Speed(5, 10), 1, path=path)
     assert slow["02_contrastive_alignment"] == pytest.approx(100 * (2 * share + 1 - share))
-    two = expected_s(["02_contrastive_alignment"], there, 2, there=there, **options)
+    two = expected_s(["02_contrastive_alignment"], there, 2, path=path)
     assert two["02_contrastive_alignment"] == pytest.approx(100 * (share * 260 / 433 + 1 - share), rel=0.01)
-    half = expected_s(["01_preprocessing"], Speed(10, 5), 1, there=there, **options)
+    half = expected_s(["01_preprocessing"], Speed(10, 5), 1, path=path)
     assert half["01_preprocessing"] == pytest.approx(80)
     names = ["01_preprocessing", "02_contrastive_alignment"]
-    assert course_s(names, there, 2, 1, there=there, **options) == pytest.approx(140), "02 needs 01"
-    assert course_s([*names, "06_new"], there, 2, 1, there=there, **options) is None
+    assert course_s(names, there, 2, 1, path=path) == pytest.approx(140), "02 needs 01"
+    assert course_s([*names, "06_new"], there, 2, 1, path=path) is None
     absent = tmp_path / "absent.json"
     assert recorded(absent) == {} and course_s(names, there, 2, 1, path=absent) is None
 
@@ -237,9 +238,21 @@ def test_the_measurement_takes_the_fastest_step_and_its_time():
     assert speed.products > 0 and speed.plain > 0
     (check,) = [c for c in examine(speed=speed, jobs=2) if c.name == "the course"]
     assert "about" in check.found and "2 notebooks side by side" in check.found
-    for name, (seconds, threads) in recorded().items():
-        same = expected_s([name], expect.REFERENCE, threads)
-        assert same[name] == pytest.approx(seconds), "on the machine of the record its own times"
+    for name, once in recorded().items():
+        same = expected_s([name], once.there, once.threads)
+        assert same[name] == pytest.approx(once.seconds), "on the machine of the record its own times"
+
+
+def test_as_many_side_by_side_as_take_least_time(monkeypatch):
+    monkeypatch.setattr(expect, "cores", lambda: 16)
+    took = {jobs: course_s(NOTEBOOKS, expect.REFERENCE, jobs, 16 // jobs) for jobs in (1, 2, 3, 10)}
+    chosen = default_jobs(NOTEBOOKS)
+    assert course_s(NOTEBOOKS, expect.REFERENCE, chosen, 16 // chosen) <= min(took.values()) and took[10] > min(
+        took.values()
+    )
+    assert default_jobs(["00_new", "01_new"]) in (1, 2), "without a record as many as there is room for"
+    monkeypatch.setattr(expect, "PEAK_GB", 1e9)
+    assert default_jobs(NOTEBOOKS) == 1, "memory for one alone"
 
 
 def test_threads_depend_on_jobs_alone():
@@ -258,7 +271,7 @@ def test_lines_that_stay_are_few_and_say_the_time_left():
     progress.show({"00_a": 30.0})
     progress.show({"00_a": 61.0})
     progress.show({"00_a": 71.0})
-    assert said == ["  running 00_a (61 s); about 5 min left\n"], "a line a minute, and no carriage return"
+    assert said == ["  about 5 min left, running 00_a (61 s)\n"], "a line a minute, and no carriage return"
     progress.plan.end("00_a")
     progress.ended(NotebookRun("00_a", "", "", "ok", seconds=540.0))  # expected 240: this machine is slower
     assert said[-1].startswith("00_a") and said[-1].endswith("0 MB\n")

@@ -155,3 +155,13 @@ def test_notebooks_that_are_executed_again_have_outputs_to_compare(start):
     assert len(tagged) >= 2
     for cell in tagged:
         assert ".widget" not in _source(cell) and "minutes" not in _source(cell), "outputs that differ between runs"
+
+
+@pytest.mark.parametrize(
+    ("start", "reading"), [("00", "walk_reading"), ("03", "alike_reading"), ("04", "rule_reading")]
+)
+def test_sentences_about_a_number_are_computed_from_it(start, reading):
+    (path,) = [p for p in NOTEBOOKS if p.stem.startswith(start)]
+    code = "\n".join(_source(c) for c in _cells(path, "code"))
+    assert re.search(rf"print\([^\n]*{reading}\(", code)
+    assert "of course" not in _text(path) and "now that it is known" not in _text(path)

@@ -64,7 +64,7 @@ def examine(folder: Path | str = ".", *, jobs: int | None = None, speed: Speed |
         _disk(Path(folder)),
         _samples(),
         _notebooks(),
-        *([_course(jobs or default_jobs(), speed)] if speed else []),
+        *([_course(jobs, speed)] if speed else []),
         _browser(),
     ]
 
@@ -212,8 +212,9 @@ def _notebooks() -> Check:
     return Check("notebooks", f"{count} in {folder}")
 
 
-def _course(jobs: int, speed: Speed) -> Check:
+def _course(jobs: int | None, speed: Speed) -> Check:
     names = [path.stem for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))]
+    jobs = jobs or default_jobs(names)
     seconds = course_s(names, speed, jobs, threads_each(jobs))
     beside = f"{jobs} notebooks side by side" if jobs > 1 else "one notebook at a time"
     found = f"{about(seconds)} here at quick, {beside}" if seconds else "no recorded times to go by"

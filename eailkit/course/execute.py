@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from eailkit.course.guard import MARK
+
 KERNEL = "eailkit-course"
 # A kernel that died is noticed without a limit; this one must outlast a laptop that was closed while one started.
 START_TIMEOUT_S = 24 * 3600
@@ -49,7 +51,8 @@ class Execution:
 
     Args:
         path: the notebook, absolute.
-        executed: where its executed copy goes, an absolute path; written as far as the execution came.
+        executed: where its executed copy goes, `<folder of the run>/executed/<name>`, an absolute path; written as
+            far as the execution came.
         values: papermill parameters.
         threads: that the kernel computes with, unless the user's environment says how many.
         ended: called, in another thread, when it is over.
@@ -60,6 +63,7 @@ class Execution:
     ) -> None:
         self.path, self.executed, self.values = path, executed, dict(values)
         self.environment = {name: str(threads) for name in THREADS} | dict(os.environ)
+        self.environment[MARK] = str(executed.parent.parent)
         self._ended = ended
         self._raised: BaseException | None = None
         self._kernel: psutil.Process | None = None

@@ -50,8 +50,8 @@ class Speed:
     plain: float
 
 
-# `measure()`, the median of 5, on the kind of machine that results/course_quick.json was recorded on: two cores of an
-# AMD EPYC with bfloat16 products. With EAILKIT_PRECISION=float32 there: 65 and 1150.
+# Of records that don't say: `measure()`, the median of 5, on the kind of machine that they were made on, two cores of
+# an AMD EPYC with bfloat16 products, other programs running. With EAILKIT_PRECISION=float32 there: 65 and 1150.
 REFERENCE = Speed(products=98.5, plain=1140.0)
 
 
@@ -71,32 +71,45 @@ def measure(budget_s: float = 2.0) -> Speed:
     return Speed(1 / products, 1 / _fastest(_plain_round(), 0.4 * budget_s))
 
 
-def recorded(path: Path | str = RECORDED) -> dict[str, tuple[float, int]]:
-    """Name -> (seconds, threads that they were measured with) of every recorded notebook; {} without a record."""
+@dataclass(frozen=True)
+class Recorded:
+    """What a notebook took once: seconds, with how many threads, on a machine of which speed."""
+
+    seconds: float
+    threads: int = RECORDED_THREADS
+    there: Speed = REFERENCE
+
+
+def recorded(path: Path | str = RECORDED) -> dict[str, Recorded]:
+    """Name -> what it took, of every recorded notebook; {} without a record.
+
+    `python -m benchmarks.readme --course FOLDER` records a course, with the speed that was measured at its start.
+    """
+    found = {}
     try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {r["id"]: (float(r["mean"]["seconds"]), r["config"].get("threads", RECORDED_THREADS)) for r in rows}
+        for row in json.loads(Path(path).read_text(encoding="utf-8")):
+            config = row["config"]
+            there = Speed(**config["speed"]) if config.get("speed") else REFERENCE
+            seconds = float(row["mean"]["seconds"])
+            found[row["id"]] = Recorded(seconds, config.get("threads", RECORDED_THREADS), there)
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return found
 
 
-def expected_s(
-    names: Iterable[str], speed: Speed, threads: int, *, there: Speed = REFERENCE, path: Path | str = RECORDED
-) -> dict[str, float]:
+def expected_s(names: Iterable[str], speed: Speed, threads: int, *, path: Path | str = RECORDED) -> dict[str, float]:
     """Seconds that each notebook will take here; notebooks without a record are left out.
 
     Args:
         speed: of a core here.
         threads: that each notebook will compute with.
-        there: speed of a core where the times at `path` were recorded.
     """
     times, found = recorded(path), {}
     for name in names:
         if name in times:
-            seconds, with_threads = times[name]
-            share = TRAINING.get(name, 0.0)
-            products = there.products / speed.products * (with_threads / threads) ** THREADS_POWER
-            found[name] = seconds * (share * products + (1 - share) * there.plain / speed.plain)
+            once, share = times[name], TRAINING.get(name, 0.0)
+            products = once.there.products / speed.products * (once.threads / threads) ** THREADS_POWER
+            found[name] = once.seconds * (share * products + (1 - share) * once.there.plain / speed.plain)
     return found
 
 
@@ -112,11 +125,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_jobs() -> int:
-    """Notebooks side by side: one a core, as many as the free memory holds at `PEAK_GB` each, one at least."""
+def default_jobs(names: Iterable[str]) -> int:
+    """Notebooks side by side, at most one a core, `PEAK_GB` of free memory each: the number that takes least time.
+
+    More isn't better, since each computes with its share of the cores, and the longest chain with no more. Where one
+    of the notebooks has no record, as many as there is room for.
+    """
     import psutil
 
-    return max(1, min(cores(), int(psutil.virtual_memory().available / 1e9 / PEAK_GB)))
+    names = list(names)
+    most = max(1, min(cores(), int(psutil.virtual_memory().available / 1e9 / PEAK_GB), len(names)))
+    took = {jobs: course_s(names, REFERENCE, jobs, threads_each(jobs)) for jobs in range(1, most + 1)}
+    return min(took, key=took.__getitem__) if None not in took.values() else most
 
 
 def threads_each(jobs: int) -> int:

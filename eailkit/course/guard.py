@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import psutil
 
 from eailkit.errors import OutputError
+from eailkit.parallel import lock
 
 LOCK = ".lock"
+MARK = "EAILKIT_COURSE_FOLDER"  # in the environment of a course's kernels, and so of all that they start
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder for one run. The lock is the system's, on an open file: a run that is killed leaves none behind.
+
+    Its kernels may live on for a second or two; what they would still write is spared the run that begins.
 
     Raises:
         OutputError: another run holds it, or nothing can be written there.
@@ -31,11 +36,12 @@ def alone_in(folder: Path) -> Iterator[None]:
             "space; give another with --out."
         ) from error
     with file:
-        if not _lock(file):
+        if not lock(file):
             raise OutputError(
                 f"{folder}: found another course at work in it; expected one at a time; wait for its end, or give "
                 "another folder with --out."
             )
+        _end_leftovers(folder)
         yield
 
 
@@ -64,21 +70,12 @@ def stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Whether the lock is ours; yes, too, on file systems that know none."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-    return True
+def _end_leftovers(folder: Path) -> None:
+    """End what kernels of a course that was killed in this folder have left running."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # those of others can't be read
+            if process.environ().get(MARK) == str(folder):
+                process.kill()
+                found.append(process)
+    psutil.wait_procs(found, timeout=10)

@@ -62,9 +62,9 @@ class Progress:
         if not running or now - self._said < (LIVE_S if self.live else EVERY_S):
             return
         self._said = now
-        text = "running " + ", ".join(f"{name} ({clock(seconds)})" for name, seconds in running.items())
         left = self.left_s(running)
-        text += "" if left is None else f"; {about(left)} left"
+        text = "" if left is None else f"{about(left)} left, "
+        text += "running " + ", ".join(f"{name} ({clock(seconds)})" for name, seconds in running.items())
         if self.live:
             text = text[: shutil.get_terminal_size().columns - 1]
             self._say(f"\r{text:{len(self._shown)}}")

@@ -58,7 +58,7 @@ def run_course(
         profile: passed to every notebook.
         only: beginnings of names ("00", "03_heatmap"); all notebooks by default.
         parameters: further papermill parameters, given to each notebook whose `parameters` cell names them.
-        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs()` by default.
+        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs` by default.
         say: receives one piece of text at a time; standard output by default, with the time left.
 
     Returns:
@@ -69,7 +69,7 @@ def run_course(
         OutputError: `out_dir` can't be written, is the notebooks' own folder, or another course is at work in it.
         KeyboardInterrupt: after the report of what had run was written; SIGTERM and SIGHUP count as Ctrl-C.
     """
-    paths = [path.resolve() for path in find_notebooks(notebooks_dir, only)]
+    paths = [path.absolute() for path in find_notebooks(notebooks_dir, only)]
     parameters = dict(parameters or {})
     check_parameters(paths, parameters)
     if jobs is not None and jobs < 1:
@@ -82,12 +82,16 @@ def run_course(
             make_folder(folder / name)
         for path in paths:
             (folder / "executed" / path.name).unlink(missing_ok=True)
-        jobs = min(jobs or default_jobs(), len(paths))
-        long = sum(recorded().get(path.stem, (0.0, 1))[0] for path in paths) > WORTH_S and profile == "quick"
+        jobs = min(jobs, len(paths)) if jobs else default_jobs(path.stem for path in paths)
+        stems = {path.stem for path in paths}
+        long = sum(r.seconds for name, r in recorded().items() if name in stems) > WORTH_S and profile == "quick"
         speed = measure() if long else None
         runs = tuple(NotebookRun(path.stem, *report.title_and_goal(path)) for path in paths)
         started = datetime.now().isoformat(timespec="seconds")
-        course = CourseRun(folder, profile, started, runs, parameters, jobs=jobs, threads=threads_each(jobs))
+        course = CourseRun(
+            folder, profile, started, runs, parameters,
+            jobs=jobs, threads=threads_each(jobs), speed=asdict(speed) if speed else {},
+        )  # fmt: skip
         return _Conductor(paths, course, speed, say).conduct(asked)
 
 

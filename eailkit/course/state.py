@@ -38,6 +38,7 @@ class CourseRun:
 
     Attributes:
         jobs: notebooks side by side, at most. threads: that each of them computes with.
+        speed: of one core, measured at the start (`expect.Speed` as a dict); {} where it wasn't.
         seconds: from the beginning of the first notebook to the end of the last one that ended.
         versions: what `eailkit doctor` said at the start.
     """
@@ -50,6 +51,7 @@ class CourseRun:
     versions: str = ""
     jobs: int = 1
     threads: int = 1
+    speed: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

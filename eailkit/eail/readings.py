@@ -45,8 +45,8 @@ def alike_reading(alike: int, neighbours: int, cells: int) -> str:
     """
     if not alike:
         return (
-            "No other cell looks like it, not even its neighbours, whose columns overlap by most of a metre: this "
-            "encoder tells places apart more finely than a second of motion can. Look for the vagueness in the motion."
+            "No other cell looks like it, not even its neighbours, whose columns overlap by most of a metre: the "
+            "encoder takes each cell for a place of its own. Look for the vagueness in the motion first."
         )
     elsewhere = alike - neighbours
     text = f"{neighbours} of its neighbours, whose columns overlap with its own, and {elsewhere} cells elsewhere"
