@@ -107,7 +107,8 @@ class Localizer:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{path}: found a configuration that can't be read ({error}); expected one written by eailkit."
+                f"{path}: found a configuration that can't be read ({error}); expected one that this version wrote; "
+                "save both stages again."
             ) from error
         for name, stage in (("stage1", stage1), ("stage2", stage2)):
             load_weights(stage, folder / f"{name}.safetensors")

@@ -130,6 +130,7 @@ def fingerprint(root: str | Path) -> str:
     root = Path(root)
     names = ("takes.json", "splits.json", "synthkitchen.json")
     files = [root / n for n in names if (root / n).is_file()] + sorted((root / "annotations").glob("*.json"))
+    files = [path for path in files if not path.name.startswith((".", "part_"))]  # being written, or half by a kill
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())

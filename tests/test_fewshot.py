@@ -12,6 +12,7 @@ from eailkit.fewshot.protocol import Task, draw, embed, evaluate, folds, run
 from eailkit.fewshot.scores import Scores, accuracy, claim_holds, macro_f1
 from eailkit.fewshot.windows import ActivityWindows
 from eailkit.metrics import Interval
+from eailkit.provenance import identity
 
 
 def windows_of(label, participant, name="made up", n_classes=None) -> ActivityWindows:
@@ -284,6 +285,27 @@ def test_two_runs_that_score_at_once_keep_each_others_points():
     other = Scores(one.name, one.classes, ("somebody",))
     with pytest.raises(DatasetError, match="scores of another test"):
         one.take(other)
+
+
+def test_points_of_a_method_that_is_made_otherwise_are_forgotten_and_never_taken(tmp_path):
+    windows, _, _ = world(people=4, each=6)
+    old, new = identity("encoder", width=1), identity("encoder", width=2)
+    one, two = Scores.of(windows), Scores.of(windows)
+    for scores, made in ((one, old), (two, new)):
+        scores.begin("net", made)
+        scores.begin("lines", old)
+        for method in ("net", "lines"):
+            wrong = np.roll(windows.label, made is new)
+            scores.add(method, "random", 1 + (made is new), 0, windows.label, wrong, windows.participant)
+    one.take(two)
+    assert one.has("lines", "random", 2, 0) and not one.has("net", "random", 2, 0)
+    kept = Scores.load(one.save(tmp_path / "scores.npz"))
+    kept.begin("net", old)
+    assert kept.has("net", "random", 1, 0)
+    kept.begin("net", new)
+    assert not kept.has("net", "random", 1, 0) and kept.has("lines", "random", 1, 0)
+    kept.take(two)
+    assert kept.has("net", "random", 2, 0)
 
 
 def test_two_heads_that_read_the_same_features_share_points():

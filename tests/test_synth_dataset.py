@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from eailkit.datasets.egoexo4d import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError, EailkitError
+from eailkit.provenance import fingerprint
 from eailkit.synthkitchen.actions import ACTION_NAMES
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.room import generate_room
@@ -154,6 +155,23 @@ def test_an_interrupted_dataset_is_finished_with_the_same_bytes(root, tmp_path):
     before = kept.stat().st_mtime_ns
     synthesize(copy, **ASKED)
     assert digests(copy) == whole and kept.stat().st_mtime_ns == before
+
+
+def test_a_whole_dataset_that_is_asked_for_again_is_only_read(root):
+    """Notebooks that run side by side all ask for it, and others read it meanwhile."""
+    told = lambda: {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()}  # noqa: E731
+    before = told()
+    synthesize(root, **ASKED)
+    assert told() == before
+
+
+def test_what_is_being_written_is_no_part_of_a_datasets_fingerprint(root, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    (copy / "annotations" / "part_keystep_train.json").write_text("{")
+    assert fingerprint(copy) == fingerprint(root)
+    (copy / "splits.json").write_text("{}")
+    assert fingerprint(copy) != fingerprint(root)
 
 
 def test_two_workers_make_the_same_bytes(root, tmp_path):

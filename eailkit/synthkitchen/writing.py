@@ -42,9 +42,12 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with a newline at its end, written atomically."""
+    """JSON with a newline at its end, written atomically; a file that says so already stays, as others may read it."""
+    text = (json.dumps(value, indent=1) + "\n").encode()
+    if path.is_file() and path.read_bytes() == text:
+        return
     with _beside(path) as part:
-        part.write_text(json.dumps(value, indent=1) + "\n")
+        part.write_bytes(text)
 
 
 def write_imu(path: Path, imu: ImuStream, sensor: ImuModel, stamp: Stamp) -> None:
