@@ -29,6 +29,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Five floors; a module imports from its own floor and from those above it in this list, never from below.
 FLOORS = [
     {
+        "allocator",
         "errors",
         "files",
         "recording",
