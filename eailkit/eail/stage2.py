@@ -15,8 +15,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eailkit.errors import ConfigError
 from eailkit.losses import action_loss, trajectory_loss
 
+KERNELS = ("full", "separable")
 GRID = 20  # S = 20 x 20 segments (EAIL section 5.1)
 
 
@@ -30,7 +32,7 @@ class Stage2Config:
         temporal_kernel: seconds that one temporal convolution sees; `temporal_depth` of them see
             1 + depth * (kernel - 1) seconds, more than the paper's T = 10.
         kernels: how a 3D convolution is made: "full" (5 x 3 x 3 taps that mix all channels) or "separable" (each
-            channel over 3 x 3 cells, then over 5 seconds, then channels mixed: the same reach, a tenth of the
+            channel over 3 x 3 cells, then over 5 seconds, then channels mixed: the same reach, a fifteenth of the
             products). The paper says 3D convolutions and no more. A checkpoint that doesn't say is "full".
         spatial_dilations: of the dilated 3D convolutions; 1, 2, 4 and 1 see 17 of the 20 cells.
         actions: number of classes (35 in the paper).
@@ -59,6 +61,10 @@ class Stage2Config:
     use_points: bool = True
     location_attention: bool = True
     detach_location: bool = False
+
+    def __post_init__(self):
+        if self.kernels not in KERNELS:
+            raise ConfigError(f"kernels: found '{self.kernels}'; expected one of {', '.join(KERNELS)}; choose one.")
 
     def to_dict(self) -> dict:
         """Plain values, for a checkpoint's config file."""
