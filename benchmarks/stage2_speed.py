@@ -1,4 +1,4 @@
-"""How long a stage-2 training step takes with full and with separable 3D convolutions, side by side in one process.
+"""How long a stage-2 training step takes with full and with light blocks, side by side in one process.
 
 Both are stepped in turn, so that whatever else the machine does falls on both alike; time is processor time, in float32
 on one thread. `python -m benchmarks.stage2_speed` prints medians and ratios; nothing is recorded.
@@ -15,36 +15,35 @@ import torch
 
 from eailkit.allocator import keep_freed_memory
 from eailkit.eail.inference import stage2_config
-from eailkit.eail.stage2 import SpatioTemporalReasoner, stage2_loss
+from eailkit.eail.stage2 import BLOCKS, SpatioTemporalReasoner, stage2_loss
 from eailkit.profiles import Profile, get_profile
 
-KERNELS = ("full", "separable")
 ACTIONS = 35
 
 
 def measure(profile: Profile, *, steps: int = 20) -> dict[str, dict[str, float]]:
-    """Milliseconds (medians) of a training step and of a forward pass without gradients, by form of the kernels."""
+    """Milliseconds (medians) of a training step and of a forward pass without gradients, by form of the blocks."""
     torch.set_num_threads(1)
     keep_freed_memory()
     batch = _batch(profile)
-    models = {k: SpatioTemporalReasoner(replace(stage2_config(profile, ACTIONS), kernels=k)) for k in KERNELS}
+    models = {k: SpatioTemporalReasoner(replace(stage2_config(profile, ACTIONS), blocks=k)) for k in BLOCKS}
     optimizers = {k: torch.optim.AdamW(model.parameters()) for k, model in models.items()}
-    took: dict[tuple[str, str], list[float]] = {(k, what): [] for k in KERNELS for what in ("step", "forward")}
+    took: dict[tuple[str, str], list[float]] = {(k, what): [] for k in BLOCKS for what in ("step", "forward")}
     for i in range(steps + 3):
-        for kernels, model in models.items():
+        for blocks, model in models.items():
             began = time.process_time()
             location, action = model.train()(batch["imu"], batch["points"], batch["empty"])
             stage2_loss(location, action, batch["cell"], batch["action"], batch["empty"])["total"].backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizers[kernels].step()
-            optimizers[kernels].zero_grad()
+            optimizers[blocks].step()
+            optimizers[blocks].zero_grad()
             between = time.process_time()
             with torch.inference_mode():
                 model.eval()(batch["imu"], batch["points"], batch["empty"])
             if i >= 3:  # the first allocate memory and choose kernels
-                took[kernels, "step"].append(1000 * (between - began))
-                took[kernels, "forward"].append(1000 * (time.process_time() - between))
-    return {k: {what: float(np.median(took[k, what])) for what in ("step", "forward")} for k in KERNELS}
+                took[blocks, "step"].append(1000 * (between - began))
+                took[blocks, "forward"].append(1000 * (time.process_time() - between))
+    return {k: {what: float(np.median(took[k, what])) for what in ("step", "forward")} for k in BLOCKS}
 
 
 def _batch(profile: Profile) -> dict[str, torch.Tensor]:
@@ -66,5 +65,5 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     found = measure(get_profile(asked.profile), steps=asked.steps)
     for what in ("step", "forward"):
-        full, separable = (found[k][what] for k in KERNELS)
-        print(f"{what:8s} full {full:6.1f} ms, separable {separable:6.1f} ms, ratio {separable / full:.2f}")
+        full, light = (found[k][what] for k in BLOCKS)
+        print(f"{what:8s} full {full:6.1f} ms, light {light:6.1f} ms, ratio {light / full:.2f}")

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from eailkit.eail.stage2 import (
-    KERNELS,
+    BLOCKS,
     SpatioTemporalReasoner,
     Stage2Config,
     correspondence_heatmap,
@@ -52,10 +52,10 @@ def test_attention_on_one_cell_returns_that_cells_feature():
     assert torch.allclose(location_attention(location, b["points"])[0, 0], b["points"][0, 123])
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_empty_cells_never_get_probability_and_the_rest_sums_to_one(kernels):
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_empty_cells_never_get_probability_and_the_rest_sums_to_one(blocks):
     b = _batch()
-    model = _model(kernels=kernels)
+    model = _model(blocks=blocks)
     torch.nn.init.normal_(model.location[-1].weight)
     logits, actions = model(b["imu"], b["points"], b["empty"])
     p = logits.softmax(-1)
@@ -90,8 +90,8 @@ def test_the_forward_pass_is_the_papers_concatenations_written_out(changes):
     seconds = []
     for t in range(10):
         y = x[:, :, t : t + 1]
-        for block in model.spatial:
-            y = block(y)
+        for layer in model.spatial:
+            y = layer(y)
         seconds.append(model.location(y + place[:, :, :1] if model.config.points_residual else y))
     expected = torch.cat(seconds, dim=2).reshape(2, 10, 400).masked_fill(b["empty"][:, None], float("-inf"))
     torch.testing.assert_close(model(b["imu"], b["points"], b["empty"])[0], expected, atol=2e-5, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_the_forward_pass_is_the_papers_concatenations_written_out(changes):
 
 @pytest.mark.parametrize("dilation", [1, 2, 4])
 def test_a_separable_convolution_is_one_3d_convolution_with_the_product_of_its_kernels(dilation):
-    model = _model(kernels="separable", spatial_dilations=(dilation,))
+    model = _model(blocks="light", spatial_dilations=(dilation,))
     for block, kernel in ((model.temporal[0], (5, 3, 3)), (model.spatial[0], (1, 3, 3))):
         spread = (1, dilation if kernel[0] == 1 else 1)
         conv = block.conv
@@ -113,9 +113,9 @@ def test_a_separable_convolution_is_one_3d_convolution_with_the_product_of_its_k
         torch.testing.assert_close(conv(x), expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_the_first_of_ten_seconds_reaches_the_last(kernels):
-    b, model = _batch(), _model(kernels=kernels)
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_first_of_ten_seconds_reaches_the_last(blocks):
+    b, model = _batch(), _model(blocks=blocks)
     torch.nn.init.normal_(model.location[-1].weight)
     imu = b["imu"].clone().requires_grad_()
     logits, _ = model(imu, b["points"], b["empty"])
@@ -123,9 +123,9 @@ def test_the_first_of_ten_seconds_reaches_the_last(kernels):
     assert (imu.grad[:, 0].abs().sum(-1) > 0).all()
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_the_spatial_module_carries_nothing_from_one_second_to_another(kernels):
-    b, model = _batch(), _model(kernels=kernels, temporal=False)
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_spatial_module_carries_nothing_from_one_second_to_another(blocks):
+    b, model = _batch(), _model(blocks=blocks, temporal=False)
     torch.nn.init.normal_(model.location[-1].weight)
     imu = b["imu"].clone().requires_grad_()
     logits, _ = model(imu, b["points"], b["empty"])
@@ -134,38 +134,38 @@ def test_the_spatial_module_carries_nothing_from_one_second_to_another(kernels):
     assert touched.tolist() == [t == 4 for t in range(10)]
 
 
-def test_separable_kernels_are_a_fraction_of_the_full_ones_and_the_default_reads_old_checkpoints():
+def test_light_blocks_are_a_fraction_of_the_full_ones_and_the_default_reads_old_checkpoints():
     taps = lambda m: sum(p.numel() for block in [*m.temporal, *m.spatial] for p in block.conv.parameters())  # noqa: E731
-    assert taps(_model(kernels="separable")) < 0.1 * taps(_model())
-    assert Stage2Config().kernels == "full"
+    assert taps(_model(blocks="light")) < 0.1 * taps(_model())
+    assert Stage2Config().blocks == "full"
     shipped = Localizer.load().stage2  # its config file was written before there was a choice, or says which
-    assert shipped.config.kernels in KERNELS
-    with pytest.raises(ConfigError, match="kernels: found 'round'"):
-        _model(kernels="round")
+    assert shipped.config.blocks in BLOCKS
+    with pytest.raises(ConfigError, match="blocks: found 'round'"):
+        _model(blocks="round")
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_the_temporal_module_is_what_lets_seconds_talk_to_each_other(kernels):
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_temporal_module_is_what_lets_seconds_talk_to_each_other(blocks):
     b = _batch()
     changed = b["imu"].clone()
     changed[:, 0] = -changed[:, 0]
     for temporal in (True, False):
-        model = _model(kernels=kernels, temporal=temporal)
+        model = _model(blocks=blocks, temporal=temporal)
         torch.nn.init.normal_(model.location[-1].weight)
         before, after = (model(x, b["points"], b["empty"])[0][:, 4] for x in (b["imu"], changed))
         keep = torch.isfinite(before)
         assert torch.allclose(before[keep], after[keep], atol=1e-6) != temporal
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_without_both_modules_a_cell_sees_itself_alone_and_the_spatial_module_widens_it(kernels):
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_without_both_modules_a_cell_sees_itself_alone_and_the_spatial_module_widens_it(blocks):
     b = _batch()
     b["empty"][:] = False
     moved = b["points"].clone()
     moved[:, 0] = -moved[:, 0]
     near = 1 * 20 + 1  # the diagonal neighbour of cell 0
     for spatial in (True, False):
-        model = _model(kernels=kernels, spatial=spatial, temporal=False)
+        model = _model(blocks=blocks, spatial=spatial, temporal=False)
         torch.nn.init.normal_(model.location[-1].weight)
         before, after = (model(b["imu"], p, b["empty"])[0][:, :, near] for p in (b["points"], moved))
         assert torch.allclose(before, after, atol=1e-6) != spatial
@@ -189,10 +189,10 @@ def test_switching_off_the_map_makes_the_action_head_blind_to_it():
     assert torch.equal(model(b["imu"], b["points"], b["empty"])[1], model(b["imu"], other, b["empty"])[1])
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_one_batch_is_learned_by_heart(kernels):
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_one_batch_is_learned_by_heart(blocks):
     b = _batch(2)
-    model = _model(kernels=kernels)
+    model = _model(blocks=blocks)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         location, action = model(b["imu"], b["points"], b["empty"])

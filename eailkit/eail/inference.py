@@ -104,7 +104,7 @@ def stage2_config(profile: Profile, actions: int, **changes) -> Stage2Config:
     return Stage2Config(
         embed_dim=profile.embed_dim,
         channels=profile.conv_channels,
-        kernels=profile.conv_kernels,
+        blocks=profile.conv_blocks,
         actions=actions,
         **changes,
     )
