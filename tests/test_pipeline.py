@@ -47,6 +47,8 @@ def test_every_reference_line_stands_beside_the_method_with_numbers(run):
     lines = {"chance", "free space", "training occupancy", "IMU alone", "dead reckoning", "EAIL, another take's IMU",
              "oracle: true action", "majority action", "stage 1 alone", FULL}  # fmt: skip
     assert lines <= set(table.scores.method)
+    for name in ("imu_alone", "velocity"):  # learned baselines keep their best weights, as stage 2 does
+        assert [step for step, _ in run.histories[name].validation] == [3, 6]
     ours = table.scores[table.scores.method == FULL]
     assert ours[list(METRICS)].notna().all().all()
     assert table.scores[list(METRICS)].stack().dropna().between(0, 100).all()

@@ -7,6 +7,7 @@ for those that say so in their name: dead reckoning (true start and heading) and
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -210,11 +211,11 @@ def train_velocity(
     takes = _held_out(prepared)
 
     def held_out_loss(model: VelocityNet) -> float:
-        losses = []
+        losses, device = [], next(model.parameters()).device
         for take in takes:
             truth = torch.from_numpy(gravity_frame_velocity(take).astype(np.float32))
             known = torch.isfinite(truth).all(1)
-            losses.append(float(F.mse_loss(window_velocity(model, take)[known], truth[known])))
+            losses.append(float(F.mse_loss(window_velocity(model, take, device)[known], truth[known])))
         return float(np.mean(losses))
 
     loss_of = lambda m, batch: {"total": F.mse_loss(m(batch["imu"]).float(), batch["velocity"])}  # noqa: E731
@@ -227,15 +228,16 @@ def train_velocity(
 
 
 @torch.inference_mode()
-def window_velocity(model: VelocityNet, take) -> Float[Tensor, "n 2"]:
-    """What the net says of every second of a take, m/s, in the gravity frame; on the CPU."""
-    device = next(model.parameters()).device if isinstance(model, nn.Module) else "cpu"
+def window_velocity(
+    model: Callable[[Tensor], Tensor], take, device: torch.device | str = "cpu"
+) -> Float[Tensor, "n 2"]:
+    """What the net, which is on `device`, says of every second of a take, m/s, in the gravity frame; on the CPU."""
     windows = torch.from_numpy(np.array(take.windows))
     return torch.cat([model(block.to(device)).float().cpu() for block in windows.split(512)])
 
 
 @torch.inference_mode()
-def dead_reckoning(model: VelocityNet, take) -> Prediction:
+def dead_reckoning(model: Callable[[Tensor], Tensor], take) -> Prediction:
     """Velocities summed from the take's true first position and true first heading; no map, no RS.
 
     The heading after the first second is the IMU's own: its drift is part of the method, as a user would have it.
