@@ -85,7 +85,7 @@ QUICK = Profile(
     stage1=TrainConfig(steps=600, precision="bf16-mixed", weight_decay=0.05),
     stage2=TrainConfig(steps=900, learning_rate=2e-3, precision="bf16-mixed", validate_every=150, min_steps=450),
     ablation=TrainConfig(steps=200, learning_rate=2e-3, precision="bf16-mixed"),
-    velocity=TrainConfig(steps=400, validate_every=100, min_steps=200),
+    velocity=TrainConfig(steps=400, learning_rate=2e-3, validate_every=100, min_steps=200),
     imu_alone=TrainConfig(steps=400, learning_rate=2e-3, validate_every=50, min_steps=100),
     eval_stride_s=5,
 )  # fmt: skip
