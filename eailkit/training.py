@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from eailkit.allocator import keep_freed_memory, return_freed_memory
 from eailkit.errors import CheckpointError
 from eailkit.files import write_atomically
 from eailkit.parallel import one_at_a_time
@@ -43,6 +44,11 @@ class TrainConfig:
         precision: Fabric's: "32-true", or "bf16-mixed", which means float32 on CPUs that can't (`precision_on`).
         checkpoint_every: steps between checkpoints; 0 writes only the last.
         seed: of weights, batches and dropout.
+        validate_every: steps between validations where `fit` is given one; 0 for none. The weights of the best are
+            kept. A validation says which weights of a schedule are best; how long the schedule itself should be is
+            chosen beforehand, since the last steps of a cosine gain most and a run cut off before them lacks them.
+        min_steps: neither validated nor stopped before.
+        patience: validations without a better one after which a run ends; 0 for the whole schedule.
         device: Fabric's accelerator: "auto", "cpu", "cuda" or "mps".
     """
 
@@ -54,16 +60,30 @@ class TrainConfig:
     precision: str = "32-true"
     checkpoint_every: int = 200
     seed: int = 0
+    validate_every: int = 0
+    min_steps: int = 0
+    patience: int = 0
     device: str = "auto"
 
 
 @dataclass
 class History:
-    """What a run logged: one dict of floats a step, and the minutes that it took."""
+    """What a run logged: one dict of floats a step, the minutes that it took, and its validations.
+
+    Attributes:
+        validation: (steps trained, value), lower is better.
+    """
 
     steps: list[dict[str, float]] = field(default_factory=list)
     minutes: float = 0.0
     device: str = "cpu"
+    validation: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def best_step(self) -> int | None:
+        """Steps after which validation was best (of ties, the first); None without a finite one."""
+        finite = [(value, step) for step, value in self.validation if math.isfinite(value)]
+        return min(finite)[1] if finite else None
 
     def column(self, name: str) -> np.ndarray:
         """One logged value over the steps, (steps,); NaN where a step didn't log it."""
@@ -105,8 +125,11 @@ def fit(
     context: str | Identity = "",
     progress: bool = True,
     stop_at: int | None = None,
+    validate: Callable[[nn.Module], float] | None = None,
 ) -> History:
     """Train `model` in place and return its log; resumes from out_dir when its own run is there.
+
+    With `validate` the model ends with the weights that it liked best, else with the last.
 
     Args:
         model: any module; moved to the device for the run and back to the CPU after it.
@@ -116,6 +139,8 @@ def fit(
         out_dir: folder for `<name>.<key>.safetensors` and the log `<name>.<key>.json`, the key being
             `trained_identity`'s; None keeps nothing.
         context: whatever else the run depends on: data, model, code, an `Identity` of them; a run resumes only its own.
+        validate: called with the model in evaluation mode, returns a value of which lower is better; when, says
+            the configuration. It must not depend on torch's random state.
         stop_at: leave after this many steps as a kill would, with a checkpoint (for tests and time budgets).
 
     Raises:
@@ -132,8 +157,10 @@ def fit(
     history, start = History(device=str(fabric.device)), 0
     if files is not None and (found := files.load(model, optimizer)) is not None:
         history, start = found, len(found.steps)
-    if start >= config.steps:
+    if files is not None and files.log.exists():  # it was finished
         return history
+    keep_freed_memory()
+    watch = _Watch(model, config, history, validate, files.best if files is not None else {})
     wrapped, optimizer = fabric.setup(model, optimizer)
     for attribute in getattr(model, "forward_methods", ()):  # methods beside forward that loss_of calls
         wrapped.mark_forward_method(attribute)
@@ -141,9 +168,12 @@ def fit(
     last = min(config.steps, stop_at or config.steps)
     began, minutes_before = time.monotonic(), history.minutes
     bar = tqdm(range(start, last), desc=name, initial=start, total=config.steps, disable=not progress, leave=True)
-    step = start
+    step, done = start, False
     try:
         for step in bar:
+            if watch.over(step):
+                done = True
+                break
             batch = fabric.to_device(batch_at(seed_step(config.seed, step), step))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(step, config)
@@ -159,12 +189,50 @@ def fit(
             if step % 20 == 0:
                 bar.set_postfix(loss=f"{history.steps[-1]['total']:.3f}")
             if files is not None and config.checkpoint_every and (step + 1) % config.checkpoint_every == 0:
-                files.save(model, optimizer, config, history)
+                files.save(model, optimizer, history, watch.best)
+        if len(history.steps) >= config.steps:
+            watch.over(config.steps)
+            done = True
+        if done and watch.best:
+            model.load_state_dict(watch.best)
     finally:
         model.eval().to("cpu")
         if files is not None and history.steps and math.isfinite(history.steps[-1]["total"]):
-            files.save(model, optimizer, config, history)
+            files.save(model, optimizer, history, watch.best, done=done)
+        return_freed_memory()
     return history
+
+
+class _Watch:
+    """A run's validations: when they are due, the weights of the best, and whether it has stopped getting better.
+
+    A step's validation comes before the step after it, so that a run that was killed between the two does it when it
+    resumes.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, history: History,
+        validate: Callable[[nn.Module], float] | None, best: dict[str, Tensor],
+    ):  # fmt: skip
+        self.model, self.config, self.history, self.validate, self.best = model, config, history, validate, best
+
+    def over(self, step: int) -> bool:
+        """Validate after `step` steps if it is due; whether the run should end here."""
+        config, seen = self.config, self.history.validation
+        if self.validate is None or not config.validate_every:
+            return False
+        last = step >= config.steps
+        due = step > 0 and step >= config.min_steps and (step % config.validate_every == 0 or last)
+        if due and (not seen or seen[-1][0] < step):
+            self.model.eval()
+            with torch.no_grad():
+                value = float(self.validate(self.model))
+            self.model.train()
+            if math.isfinite(value) and all(value < v or not math.isfinite(v) for _, v in seen):
+                self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            seen.append((step, value))
+        behind = sum(1 for when, _ in seen if when > (self.history.best_step or 0))
+        return bool(config.patience) and behind >= config.patience
 
 
 def precision_on(wanted: str, device: str = "auto") -> str:
@@ -203,17 +271,22 @@ class _Files:
         self.weights = weights_path(folder, name, identity)
         self.log = self.weights.with_suffix(".json")
         self.resume = self.weights.with_suffix(".resume.safetensors")
+        self.best: dict[str, Tensor] = {}  # weights of the best validation of a run that `load` found unfinished
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, history: History) -> None:
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: dict[str, Tensor],
+        *, done: bool = False,
+    ) -> None:  # fmt: skip
         """Write the resume file, or the weights and the log of a finished run."""
         record = {"identity": self.identity.record, "steps": history.steps, "minutes": history.minutes}
-        record["device"] = history.device
-        if len(history.steps) >= config.steps:
+        record |= {"device": history.device, "validation": history.validation}
+        if done:
             save_weights(model, self.weights)
             write_atomically(self.log, lambda p: Path(p).write_text(json.dumps(record)))
             self.resume.unlink(missing_ok=True)
             return
         flat = {f"model.{k}": v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+        flat |= {f"best.{k}": v for k, v in best.items()}
         for i, entries in optimizer.state_dict()["state"].items():
             for k, v in entries.items():
                 flat[f"optimizer.{i}.{k}"] = torch.as_tensor(v).detach().cpu().clone()
@@ -230,6 +303,7 @@ class _Files:
             with safe_open(str(self.resume), framework="pt") as file:
                 record = _read_record(self.resume, (file.metadata() or {}).get("record", ""), self.identity)
             model.load_state_dict({k[6:]: v for k, v in flat.items() if k.startswith("model.")})
+            self.best = {k[5:]: v for k, v in flat.items() if k.startswith("best.")}
             state = optimizer.state_dict()
             for key, value in flat.items():
                 if key.startswith("optimizer."):
@@ -238,7 +312,8 @@ class _Files:
             optimizer.load_state_dict(state)
         else:
             return None
-        return History(record["steps"], record["minutes"], record["device"])
+        validation = [(int(step), float(value)) for step, value in record["validation"]]
+        return History(record["steps"], record["minutes"], record["device"], validation)
 
 
 def _read_record(path: Path, text: str, identity: Identity) -> dict:

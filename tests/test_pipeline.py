@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from eailkit.datasets import EgoExo4D, open_map, open_recording
+from eailkit.eail.inference import validation_loss
 from eailkit.eail.sequences import SequenceBatches
 from eailkit.eail.stage1 import Features, Stage1, Stage1Config
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
@@ -50,10 +51,23 @@ def test_every_reference_line_stands_beside_the_method_with_numbers(run):
     lines = {"chance", "free space", "training occupancy", "IMU alone", "dead reckoning", "EAIL, another take's IMU",
              "oracle: true action", "majority action", "stage 1 alone", FULL}  # fmt: skip
     assert lines <= set(table.scores.method)
+    for name in ("imu_alone", "velocity"):  # learned baselines keep their best weights, as stage 2 does
+        assert [step for step, _ in run.histories[name].validation] == [3, 6]
     ours = table.scores[table.scores.method == FULL]
     assert ours[list(METRICS)].notna().all().all()
     assert table.scores[list(METRICS)].stack().dropna().between(0, 100).all()
     assert not run.shipped  # trained here, so the ledger may have it
+
+
+def test_stage_2_keeps_the_weights_that_takes_kept_from_training_like_best(run):
+    history = run.histories["stage2-full"]
+    schedule = run.profile.stage2
+    assert [step for step, _ in history.validation] == [4, 6] and schedule.min_steps == 4
+    features = run.features(run.stage1())
+    again = validation_loss(run.prepared, features, run.profile)(run.stage2())
+    assert again == pytest.approx(min(value for _, value in history.validation), rel=1e-5)
+    training_only = {t.name: features.takes[t.name] for t in run.prepared.by_split("train")}
+    assert validation_loss(run.prepared, Features(training_only, features.rooms), run.profile) is None
 
 
 def test_another_takes_imu_is_another_rooms(run):

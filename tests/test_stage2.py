@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from eailkit.eail.stage2 import (
+    BLOCKS,
     SpatioTemporalReasoner,
     Stage2Config,
     correspondence_heatmap,
     location_attention,
     stage2_loss,
 )
+from eailkit.errors import ConfigError
+from eailkit.localize import Localizer
 
 DIM, ACTIONS = 16, 7
 
@@ -48,9 +52,10 @@ def test_attention_on_one_cell_returns_that_cells_feature():
     assert torch.allclose(location_attention(location, b["points"])[0, 0], b["points"][0, 123])
 
 
-def test_empty_cells_never_get_probability_and_the_rest_sums_to_one():
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_empty_cells_never_get_probability_and_the_rest_sums_to_one(blocks):
     b = _batch()
-    model = _model()
+    model = _model(blocks=blocks)
     torch.nn.init.normal_(model.location[-1].weight)
     logits, actions = model(b["imu"], b["points"], b["empty"])
     p = logits.softmax(-1)
@@ -68,26 +73,99 @@ def test_what_empty_cells_hold_changes_nothing():
         assert torch.allclose(x, y, atol=1e-6)
 
 
-def test_the_temporal_module_is_what_lets_seconds_talk_to_each_other():
+@pytest.mark.parametrize("changes", [{}, {"imu_residual": False}, {"points_residual": False}, {"temporal": False}])
+def test_the_forward_pass_is_the_papers_concatenations_written_out(changes):
+    """What the model multiplies once and adds is the same sum as 1 x 1 convolutions of concatenated volumes."""
+    b, model = _batch(), _model(**changes)
+    torch.nn.init.normal_(model.location[-1].weight)
+    points = b["points"].masked_fill(b["empty"][..., None], 0.0)
+    volume = lambda x: x[..., None, None].expand(-1, -1, -1, 20, 20)  # noqa: E731
+    motion = volume(model.project_imu(b["imu"]).transpose(1, 2))
+    place = model.project_points(points).transpose(1, 2).reshape(2, 8, 1, 20, 20).expand(-1, -1, 10, -1, -1)
+    heat = correspondence_heatmap(b["imu"], points, b["empty"]).reshape(2, 1, 10, 20, 20)
+    x = model.temporal_in(torch.cat([heat * 10.0, motion], dim=1))
+    for block in model.temporal:
+        x = block(x)
+    x = model.spatial_in(torch.cat([x + motion if model.config.imu_residual else x, place], dim=1))
+    seconds = []
+    for t in range(10):
+        y = x[:, :, t : t + 1]
+        for layer in model.spatial:
+            y = layer(y)
+        seconds.append(model.location(y + place[:, :, :1] if model.config.points_residual else y))
+    expected = torch.cat(seconds, dim=2).reshape(2, 10, 400).masked_fill(b["empty"][:, None], float("-inf"))
+    torch.testing.assert_close(model(b["imu"], b["points"], b["empty"])[0], expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_a_separable_convolution_is_one_3d_convolution_with_the_product_of_its_kernels(dilation):
+    model = _model(blocks="light", spatial_dilations=(dilation,))
+    for block, kernel in ((model.temporal[0], (5, 3, 3)), (model.spatial[0], (1, 3, 3))):
+        spread = (1, dilation if kernel[0] == 1 else 1)
+        conv = block.conv
+        space, mix = conv.space.weight[:, 0], conv.mix.weight[:, :, 0, 0]
+        time = conv.time.weight[:, 0, :, 0] if conv.time is not None else torch.ones(8, 1)
+        whole = torch.einsum("oc,ct,cyx->octyx", mix, time, space)
+        x = torch.randn(2, 8, 10, 20, 20)
+        padding = ((kernel[0] - 1) // 2, spread[1], spread[1])
+        expected = F.conv3d(x, whole, padding=padding, dilation=(1, spread[1], spread[1]))
+        assert expected.shape == x.shape
+        torch.testing.assert_close(conv(x), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_first_of_ten_seconds_reaches_the_last(blocks):
+    b, model = _batch(), _model(blocks=blocks)
+    torch.nn.init.normal_(model.location[-1].weight)
+    imu = b["imu"].clone().requires_grad_()
+    logits, _ = model(imu, b["points"], b["empty"])
+    logits[:, -1].masked_fill(b["empty"], 0.0).square().sum().backward()
+    assert (imu.grad[:, 0].abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_spatial_module_carries_nothing_from_one_second_to_another(blocks):
+    b, model = _batch(), _model(blocks=blocks, temporal=False)
+    torch.nn.init.normal_(model.location[-1].weight)
+    imu = b["imu"].clone().requires_grad_()
+    logits, _ = model(imu, b["points"], b["empty"])
+    logits[:, 4].masked_fill(b["empty"], 0.0).square().sum().backward()
+    touched = imu.grad.abs().sum((0, 2)) > 0
+    assert touched.tolist() == [t == 4 for t in range(10)]
+
+
+def test_light_blocks_are_a_fraction_of_the_full_ones_and_the_default_reads_old_checkpoints():
+    taps = lambda m: sum(p.numel() for block in [*m.temporal, *m.spatial] for p in block.conv.parameters())  # noqa: E731
+    assert taps(_model(blocks="light")) < 0.1 * taps(_model())
+    assert Stage2Config().blocks == "full"
+    shipped = Localizer.load().stage2  # its config file was written before there was a choice, or says which
+    assert shipped.config.blocks in BLOCKS
+    with pytest.raises(ConfigError, match="blocks: found 'round'"):
+        _model(blocks="round")
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_the_temporal_module_is_what_lets_seconds_talk_to_each_other(blocks):
     b = _batch()
     changed = b["imu"].clone()
     changed[:, 0] = -changed[:, 0]
     for temporal in (True, False):
-        model = _model(temporal=temporal)
+        model = _model(blocks=blocks, temporal=temporal)
         torch.nn.init.normal_(model.location[-1].weight)
         before, after = (model(x, b["points"], b["empty"])[0][:, 4] for x in (b["imu"], changed))
         keep = torch.isfinite(before)
         assert torch.allclose(before[keep], after[keep], atol=1e-6) != temporal
 
 
-def test_without_both_modules_a_cell_sees_itself_alone_and_the_spatial_module_widens_it():
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_without_both_modules_a_cell_sees_itself_alone_and_the_spatial_module_widens_it(blocks):
     b = _batch()
     b["empty"][:] = False
     moved = b["points"].clone()
     moved[:, 0] = -moved[:, 0]
     near = 1 * 20 + 1  # the diagonal neighbour of cell 0
     for spatial in (True, False):
-        model = _model(spatial=spatial, temporal=False)
+        model = _model(blocks=blocks, spatial=spatial, temporal=False)
         torch.nn.init.normal_(model.location[-1].weight)
         before, after = (model(b["imu"], p, b["empty"])[0][:, :, near] for p in (b["points"], moved))
         assert torch.allclose(before, after, atol=1e-6) != spatial
@@ -111,9 +189,10 @@ def test_switching_off_the_map_makes_the_action_head_blind_to_it():
     assert torch.equal(model(b["imu"], b["points"], b["empty"])[1], model(b["imu"], other, b["empty"])[1])
 
 
-def test_one_batch_is_learned_by_heart():
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_one_batch_is_learned_by_heart(blocks):
     b = _batch(2)
-    model = _model()
+    model = _model(blocks=blocks)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         location, action = model(b["imu"], b["points"], b["empty"])

@@ -1,5 +1,6 @@
 """The training loop: resuming is exact, files survive a kill, wrong checkpoints are refused in one sentence."""
 
+import math
 import re
 import time
 from dataclasses import replace
@@ -81,6 +82,81 @@ def test_a_finished_run_is_found_again_and_not_trained_further(tmp_path):
     assert torch.equal(model[0].weight, again[0].weight)
     weights = weights_path(tmp_path, "model", trained_identity(CONFIG))
     assert sorted(p.name for p in tmp_path.iterdir()) == [weights.with_suffix(".json").name, weights.name]
+
+
+VALIDATED = replace(CONFIG, validate_every=2, min_steps=4)
+
+
+def _held_out(model: nn.Module) -> float:
+    """The loss on a batch that training never draws; dropout off, or two calls would differ."""
+    assert not model.training
+    return float(_loss(model, _batch(np.random.default_rng(99), 0))["total"])
+
+
+def test_the_best_validated_weights_are_kept_and_the_log_says_when_they_were(tmp_path):
+    values = iter([3.0, 1.0, math.nan, 2.0, 1.0])
+    weights = []
+
+    def value(model: nn.Module) -> float:
+        weights.append({k: v.clone() for k, v in model.state_dict().items()})
+        return next(values)
+
+    model, again = _model(), _model()
+    history = fit(model, _batch, _loss, VALIDATED, out_dir=tmp_path, progress=False, validate=value)
+    assert [step for step, _ in history.validation] == [4, 6, 8, 10, 12] and len(history.steps) == 12
+    assert history.best_step == 6
+    found = fit(again, _batch, _loss, VALIDATED, out_dir=tmp_path, progress=False, validate=value)
+    assert found.validation[:2] == [(4, 3.0), (6, 1.0)] and found.best_step == 6
+    for kept_by in (model, again):
+        for name, kept in kept_by.state_dict().items():
+            assert torch.equal(kept, weights[1][name])
+    assert not torch.equal(weights[1]["0.weight"], weights[4]["0.weight"])
+
+
+def test_a_run_ends_when_validation_stalls_but_not_before_its_least_steps(tmp_path):
+    impatient = replace(VALIDATED, patience=2)
+    stalled = lambda model: 1.0  # noqa: E731
+    history = fit(_model(), _batch, _loss, impatient, out_dir=tmp_path, progress=False, validate=stalled)
+    assert history.validation == [(4, 1.0), (6, 1.0), (8, 1.0)] and len(history.steps) == 8
+    found = fit(_model(), _batch, _loss, impatient, out_dir=tmp_path, progress=False, validate=stalled)
+    assert len(found.steps) == 8 and found.validation == history.validation
+    better = iter(range(0, -100, -1))
+    history = fit(_model(), _batch, _loss, impatient, progress=False, validate=lambda model: next(better))
+    assert len(history.steps) == 12
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("stops", [(5,), (4, 6, 8), (1, 7, 11, 12)])
+def test_a_validated_run_that_was_stopped_gives_what_an_uninterrupted_one_gives(tmp_path, stops, patience):
+    config, whole = replace(VALIDATED, patience=patience), _model()
+    expected = fit(whole, _batch, _loss, config, progress=False, validate=_held_out)
+    for stop_at in stops:
+        fit(_model(), _batch, _loss, config, out_dir=tmp_path, progress=False, validate=_held_out, stop_at=stop_at)
+    fresh = _model()
+    found = fit(fresh, _batch, _loss, config, out_dir=tmp_path, progress=False, validate=_held_out)
+    assert found.validation == expected.validation
+    np.testing.assert_array_equal(found.column("total"), expected.column("total"))
+    for a, b in zip(whole.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_kill_during_a_validation_has_it_done_again(tmp_path):
+    def killed(model: nn.Module) -> float:
+        raise KeyboardInterrupt
+
+    whole, fresh = _model(), _model()
+    expected = fit(whole, _batch, _loss, VALIDATED, progress=False, validate=_held_out)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_model(), _batch, _loss, VALIDATED, out_dir=tmp_path, progress=False, validate=killed)
+    found = fit(fresh, _batch, _loss, VALIDATED, out_dir=tmp_path, progress=False, validate=_held_out)
+    assert found.validation == expected.validation and len(found.validation) == 5
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), fresh.state_dict().values(), strict=True))
+
+
+def test_validating_changes_nothing_of_the_training():
+    plain = fit(_model(), _batch, _loss, CONFIG, progress=False).column("total")
+    watched = fit(_model(), _batch, _loss, VALIDATED, progress=False, validate=_held_out).column("total")
+    np.testing.assert_array_equal(plain, watched)
 
 
 def test_a_nan_loss_stops_the_run_and_the_last_good_weights_stay(tmp_path):

@@ -49,8 +49,8 @@ def train_imu_alone(
     prepared: Prepared, features: Features, profile: Profile, out_dir: str | Path, *, train: TrainConfig | None = None,
     progress: bool = True,
 ) -> tuple[ImuAlone, History]:  # fmt: skip
-    """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees."""
-    train = train or profile.stage2
+    """Train `ImuAlone` with Eq. 2 on the sequences that stage 2 sees; the weights of its best validation are kept."""
+    train = train or profile.imu_alone
     torch.manual_seed(train.seed)
     model = ImuAlone(profile.embed_dim)
     batches = SequenceBatches(prepared, features, batch=profile.stage2_batch, time=profile.sequence_s)
@@ -59,8 +59,21 @@ def train_imu_alone(
         nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
         return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
 
+    takes = [t for t in prepared.held_out if t.name in features.takes]
+
+    def held_out_loss(model: ImuAlone) -> float:
+        losses = []
+        for take in takes:
+            imu = torch.from_numpy(np.array(features.takes[take.name][:1], np.float32)).to(model.head.weight.device)
+            cell = torch.from_numpy(np.asarray(take.cell, np.int64)[None]).to(imu.device)
+            losses.append(float(trajectory_loss(model(imu), cell)))
+        return float(np.mean(losses))
+
     context = imu_alone_identity(prepared, features.identity, profile)
-    history = fit(model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress)
+    history = fit(
+        model, batches, loss_of, train, out_dir=out_dir, name="imu_alone", context=context, progress=progress,
+        validate=held_out_loss if takes else None,
+    )  # fmt: skip
     return model.eval(), history
 
 

@@ -156,6 +156,11 @@ class Prepared:
         """The takes of one split, in order of name; empty where there is none."""
         return [take for take in self.takes if take.split == split]
 
+    @property
+    def held_out(self) -> list[TakeCache]:
+        """The takes that trainings are judged on while they run: val-seen, then val-unseen."""
+        return self.by_split("val-seen") + self.by_split("val-unseen")
+
     def frames(self, take: TakeCache | str) -> UInt8[np.ndarray, "frames height width 3"]:
         """The frames of a take; `take.frame` indexes them."""
         if isinstance(take, str):

@@ -35,8 +35,8 @@ class Prediction:
 class SequenceBatches:
     """Draws sequences of T seconds of one split with their room's map; called with (rng, step).
 
-    A sequence is turned by one of the cached headings as a whole: the heading is unknown, but it stays the same
-    for ten seconds, so turns within them keep their meaning.
+    A sequence is turned by one of the cached headings as a whole, since the heading is unknown but stays the same
+    for ten seconds; with stage 1's features, which hold no heading, there is one.
 
     Args:
         turn_map: turn the map's square by a random quarter turn, labels with it. The heading is unknown, so a turned

@@ -303,5 +303,5 @@ def dataset_folder(run_dir: str | Path, profile: Profile) -> Path:
 def _seeded(profile: Profile, seed: int) -> Profile:
     if not seed:
         return profile
-    names = ("stage1", "stage2", "ablation", "velocity")
+    names = ("stage1", "stage2", "ablation", "velocity", "imu_alone")
     return replace(profile, **{n: replace(getattr(profile, n), seed=getattr(profile, n).seed + seed) for n in names})
