@@ -48,7 +48,7 @@ from eailkit.training import TrainConfig, trained_identity
 from eailkit.vision_language.towers import VisionLanguage, identity_of, load
 
 OTHER_TEXT = {  # where another text must be one of a few
-    "vision_language": "tiny-clip", "encoder": "motion_gru", "key": "text", "precision": "64-true",
+    "vision_language": "tiny-clip", "blocks": "light", "conv_blocks": "full", "encoder": "motion_gru", "key": "text", "precision": "64-true",
 }  # fmt: skip
 NO_NUMBER = {"checkpoint_every", "device"}  # of TrainConfig: where and how often, not what
 
@@ -87,7 +87,7 @@ def eail_keys(profile: Profile, root: Path) -> dict[str, str]:
     made |= {"stage2": trained_identity(profile.stage2, stage2).key}
     made |= {"ablation": trained_identity(profile.ablation, stage2).key}
     alone = imu_alone_identity(prepared, features, profile)
-    made |= {"imu alone": trained_identity(profile.stage2, alone).key}
+    made |= {"imu alone": trained_identity(profile.imu_alone, alone).key}
     made |= {"velocity": trained_identity(profile.velocity, velocity_identity(prepared, profile)).key}
     return made | {"predictions": made["stage2"] + str((profile.sequence_s, profile.eval_stride_s))}
 
@@ -98,9 +98,10 @@ EVERYTHING = {"dataset", "cache", "targets", "velocity"} | BEHIND
 DEPENDS = {  # field of a profile -> what it shapes
     "data": EVERYTHING, "points_per_cell": EVERYTHING - {"dataset"}, "vision_language": BEHIND | {"targets"},
     "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND, "embed_dim": BEHIND, "yaws": {"features"} | SECOND,
-    "conv_channels": SECOND - {"imu alone"}, "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
-    "stage1": BEHIND, "stage2": SECOND - {"ablation"}, "ablation": {"ablation"}, "velocity": {"velocity"},
-    "sequence_s": SECOND, "eval_stride_s": {"predictions"}, "name": set(), "seeds": set(), "notes": set(),
+    "conv_channels": SECOND - {"imu alone"}, "conv_blocks": SECOND - {"imu alone"}, "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
+    "stage1": BEHIND, "stage2": {"stage2", "predictions"}, "ablation": {"ablation"},
+    "velocity": {"velocity"}, "imu_alone": {"imu alone"},
+    "sequence_s": SECOND, "eval_stride_s": {"predictions"}, "name": set(), "seeds": set(),
 }  # fmt: skip
 
 

@@ -3,6 +3,6 @@
 `vision_language.load("tiny")` gives any of them.
 """
 
-from eailkit.vision_language.towers import StoredFeatures, Towers, VisionLanguage, load
+from eailkit.vision_language.towers import StoredFeatures, Towers, VisionLanguage, identity_of, load
 
-__all__ = ["StoredFeatures", "Towers", "VisionLanguage", "load"]
+__all__ = ["StoredFeatures", "Towers", "VisionLanguage", "identity_of", "load"]
