@@ -26,7 +26,7 @@ from eailkit.preprocess.imu import gravity_align, resample, second_windows
 from eailkit.preprocess.mapgrid import LocalClouds, MapGrid, estimate_grid, local_clouds
 from eailkit.provenance import weights_tag
 from eailkit.recording import ImuStream, PointMap
-from eailkit.training import load_weights, save_weights
+from eailkit.weights import load_weights, save_weights
 
 QUICK_WEIGHTS = DATA_SAMPLES / "quick"
 

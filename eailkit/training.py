@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -29,6 +29,7 @@ from eailkit.errors import CheckpointError
 from eailkit.files import write_atomically
 from eailkit.parallel import one_at_a_time
 from eailkit.provenance import Identity, identity
+from eailkit.weights import load_tensors, load_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ class _Files:
             load_weights(model, self.weights)
             self.resume.unlink(missing_ok=True)  # a kill after the log was written leaves it
         elif self.resume.exists():
-            flat = _load(self.resume)
+            flat = load_tensors(self.resume)
             with safe_open(str(self.resume), framework="pt") as file:
                 record = _read_record(self.resume, (file.metadata() or {}).get("record", ""), self.identity)
             model.load_state_dict({k[6:]: v for k, v in flat.items() if k.startswith("model.")})
@@ -366,44 +367,3 @@ def others_trained(folder: str | Path, name: str, identity: Identity) -> str:
         with contextlib.suppress(ValueError, OSError):
             told.append(identity.difference(json.loads(log.read_text()).get("identity")))
     return min(filter(None, told), key=len, default="")
-
-
-def save_weights(
-    model: nn.Module, path: str | Path, *, metadata: dict[str, str] | None = None, half: bool = False
-) -> Path:
-    """Write a module's state dict as safetensors, atomically; in float16 where `half`, counts as they are."""
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    if half:
-        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    return write_atomically(path, lambda p: save_file(state, p, metadata=metadata))
-
-
-def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
-    """Load safetensors into a module, strictly.
-
-    Raises:
-        CheckpointError: the file is missing, truncated, or has other tensors than the model.
-    """
-    state = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in _load(path).items()}
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise CheckpointError(
-            f"{path}: found weights of another model ({first[:160]}); expected those of {type(model).__name__} "
-            "with this configuration; give the checkpoint that belongs to it."
-        ) from error
-    return model
-
-
-def _load(path: str | Path) -> dict[str, Tensor]:
-    try:
-        return load_file(str(path))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: found no file; expected weights as safetensors; train them or give --weights."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: found no whole safetensors file ({error}); it may be truncated: copy it again."
-        ) from error

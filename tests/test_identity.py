@@ -48,7 +48,8 @@ from eailkit.training import TrainConfig, trained_identity
 from eailkit.vision_language.towers import VisionLanguage, identity_of, load
 
 OTHER_TEXT = {  # where another text must be one of a few
-    "vision_language": "tiny-clip", "blocks": "light", "conv_blocks": "full", "encoder": "motion_gru", "key": "text", "precision": "64-true",
+    "vision_language": "tiny-clip", "blocks": "light", "conv_blocks": "full",
+    "encoder": "motion_gru", "key": "text", "precision": "64-true",
 }  # fmt: skip
 NO_NUMBER = {"checkpoint_every", "device"}  # of TrainConfig: where and how often, not what
 
@@ -98,7 +99,8 @@ EVERYTHING = {"dataset", "cache", "targets", "velocity"} | BEHIND
 DEPENDS = {  # field of a profile -> what it shapes
     "data": EVERYTHING, "points_per_cell": EVERYTHING - {"dataset"}, "vision_language": BEHIND | {"targets"},
     "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND, "embed_dim": BEHIND, "yaws": {"features"} | SECOND,
-    "conv_channels": SECOND - {"imu alone"}, "conv_blocks": SECOND - {"imu alone"}, "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
+    "conv_channels": SECOND - {"imu alone"}, "conv_blocks": SECOND - {"imu alone"},
+    "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
     "stage1": BEHIND, "stage2": {"stage2", "predictions"}, "ablation": {"ablation"},
     "velocity": {"velocity"}, "imu_alone": {"imu alone"},
     "sequence_s": SECOND, "eval_stride_s": {"predictions"}, "name": set(), "seeds": set(),

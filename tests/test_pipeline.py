@@ -21,7 +21,8 @@ from eailkit.experiments.eail_run import FULL, Run
 from eailkit.localize import QUICK_WEIGHTS, Localizer, localize_files
 from eailkit.metrics import METRICS
 from eailkit.provenance import weights_tag
-from eailkit.training import TrainConfig, fit, save_weights
+from eailkit.training import TrainConfig, fit
+from eailkit.weights import save_weights
 
 REAL = os.environ.get("EAILKIT_REAL_DATA")
 

@@ -31,6 +31,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FLOORS = (
     ("errors", "losses", "metrics", "provenance", "parallel", "allocator"),
     ("recording", "files"),
+    ("weights",),
     ("training",),
     ("preprocess", "datasets", "encoders", "vision_language", "synthkitchen"),
     ("profiles", "plots", "scenarios", "primus", "fewshot", "course"),

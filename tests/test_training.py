@@ -18,14 +18,13 @@ from eailkit.training import (
     TrainConfig,
     fit,
     learning_rate_at,
-    load_weights,
     parameter_groups,
     precision_on,
-    save_weights,
     trained_identity,
     trained_weights,
     weights_path,
 )
+from eailkit.weights import load_weights, save_weights
 
 CONFIG = TrainConfig(steps=12, warmup_steps=3, checkpoint_every=4, seed=5, device="cpu")
 

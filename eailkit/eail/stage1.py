@@ -24,7 +24,7 @@ from eailkit.preprocess.imu import yaw
 from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, content_digest, identity, weights_tag
-from eailkit.training import History, fit, load_weights, save_weights
+from eailkit.training import History, fit
 from eailkit.vision_language import VisionLanguage
 
 
@@ -343,10 +343,3 @@ def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     value = make()
     save_npy(path, value)
     return value
-
-
-__all__ = [
-    "Features", "VisionLanguageTargets", "Stage1", "Stage1Batches", "Stage1Config", "embed_cells", "embed_dataset",
-    "embed_imu", "features_identity", "stage1_identity", "targets_identity", "vision_language_targets", "headings",
-    "load_weights", "save_weights", "train_stage1", "turn", "weights_tag",
-]  # fmt: skip

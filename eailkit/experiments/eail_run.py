@@ -41,8 +41,9 @@ from eailkit.provenance import Identity, identity, weights_tag
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
 from eailkit.synthkitchen.version import parameter_hash
-from eailkit.training import History, load_weights, others_trained, trained_identity, trained_weights
+from eailkit.training import History, others_trained, trained_identity, trained_weights
 from eailkit.vision_language import VisionLanguage
+from eailkit.weights import load_weights
 
 FULL = "EAIL (ours)"
 ABLATIONS = ("full", "w/o vision-language", "w/o action loss", "w/o spatial", "w/o temporal")  # Table 3's rows

@@ -34,7 +34,8 @@ from eailkit.primus.losses import (
 )
 from eailkit.primus.triplets import Triplets
 from eailkit.provenance import Identity, identity
-from eailkit.training import History, TrainConfig, fit, load_weights, save_weights
+from eailkit.training import History, TrainConfig, fit
+from eailkit.weights import load_weights, save_weights
 
 
 class Primus(nn.Module):
