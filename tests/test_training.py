@@ -1,6 +1,8 @@
 """The training loop: resuming is exact, files survive a kill, wrong checkpoints are refused in one sentence."""
 
 import math
+import os
+import platform
 import re
 import time
 from dataclasses import replace
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from eailkit.allocator import keep_freed_memory, return_freed_memory
 from eailkit.errors import CheckpointError, OutputError
 from eailkit.files import check_writable, write_atomically
 from eailkit.training import (
@@ -156,6 +159,21 @@ def test_validating_changes_nothing_of_the_training():
     plain = fit(_model(), _batch, _loss, CONFIG, progress=False).column("total")
     watched = fit(_model(), _batch, _loss, VALIDATED, progress=False, validate=_held_out).column("total")
     np.testing.assert_array_equal(plain, watched)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
+def test_freed_memory_stays_for_the_next_step_until_it_is_returned():
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    keep_freed_memory()
+    return_freed_memory()
+    before = resident_bytes()
+    activations = [torch.ones(1_000_000) for _ in range(50)]  # 200 MB
+    del activations
+    assert resident_bytes() - before > 150e6
+    return_freed_memory()
+    assert resident_bytes() - before < 50e6
 
 
 def test_a_nan_loss_stops_the_run_and_the_last_good_weights_stay(tmp_path):
