@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from eailkit.encoders._norm import norm_rows
 from eailkit.encoders._points.training import norm_max, offsets_norm_max
 from eailkit.encoders.neighbours import Neighbours, find_neighbours
 from eailkit.errors import ConfigError
@@ -78,6 +79,12 @@ class RowNorm(nn.BatchNorm1d):
         statistics = self.running_mean, self.running_var
         y = F.batch_norm(_rows(x), *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
         return y.permute(0, 2, 3, 1).reshape(x.shape)
+
+    def relu(self, x: Float[Tensor, "groups samples channels"]) -> Float[Tensor, "groups samples channels"]:
+        """Positive parts of normalised rows, in training."""
+        if x.is_cpu and x.dtype == self.weight.dtype and torch.is_grad_enabled():
+            return norm_rows(x, self)
+        return F.relu(self(x), inplace=True)
 
     def maximum(self, x: Float[Tensor, "groups samples channels"]) -> Float[Tensor, "groups channels"]:
         """The largest normalised row of each group, in training; on a CPU without writing all normalised rows."""
@@ -147,7 +154,7 @@ class SharedMLP(nn.Module):
         if projected is not None:
             x = x + projected.index_select(0, index.reshape(-1)).view(x.shape)
         for (weight, bias), norm in zip(layers[1:], self.norms, strict=False):
-            x = F.relu(norm(x) if self.training else x, inplace=True)
+            x = norm.relu(x) if self.training else F.relu(x, inplace=True)
             x = F.linear(x, weight, bias)
         return F.relu(self.norms[-1].maximum(x) if self.training else x.amax(dim=1))  # (G, K, C) -> (G, C)
 

@@ -1,4 +1,4 @@
-"""The compiled loops of the IMU ResNet (numba): Winograd's F(4, 3) over time, and batch norms over rows.
+"""The compiled loops of the IMU ResNet (numba): Winograd's F(4, 3) over time, and the stem's pool.
 
 Arrays hold time first, (L, B, C): a second's neighbour is a slab of B * C numbers away, so that a transform over time
 is a sum of slabs and every inner loop vectorises, whatever the width. Apart from their callers, because checks of
@@ -168,46 +168,6 @@ def join_backward(y, m):
 
 
 @_jit
-def moments(x, pivot, total, squares):
-    """Sums over rows of x - pivot and of its squares, per channel. x (n, C), pivot (C,); (C,) float64 are added."""
-    few, few_squares = np.zeros_like(pivot), np.zeros_like(pivot)
-    for at in range(0, x.shape[0], 256):
-        few[:] = 0
-        few_squares[:] = 0
-        for i in range(at, min(at + 256, x.shape[0])):
-            row = x[i]
-            for c in range(row.shape[0]):
-                value = row[c] - pivot[c]
-                few[c] += value
-                few_squares[c] += value * value
-        for c in range(few.shape[0]):
-            total[c] += few[c]
-            squares[c] += few_squares[c]
-
-
-@_jit
-def scale_relu(x, scale, shift, out):
-    """out = relu(scale x + shift), (n, C)."""
-    zero = scale.dtype.type(0)
-    for i in range(x.shape[0]):
-        row, to = x[i], out[i]
-        for c in range(row.shape[0]):
-            value = scale[c] * row[c] + shift[c]
-            to[c] = value if value > zero else zero
-
-
-@_jit
-def scale_add_relu(x, scale, shift, other, out):
-    """out = relu(scale x + shift + other), (n, C)."""
-    zero = scale.dtype.type(0)
-    for i in range(x.shape[0]):
-        row, more, to = x[i], other[i], out[i]
-        for c in range(row.shape[0]):
-            value = scale[c] * row[c] + shift[c] + more[c]
-            to[c] = value if value > zero else zero
-
-
-@_jit
 def scale_relu_pool(x, scale, shift, out, chosen):
     """The largest of slabs 2t - 1, 2t and 2t + 1 of relu(scale x + shift).
 
@@ -252,39 +212,3 @@ def relu_pool_backward(grad, chosen, masked):
                 g, at = grad[t + 1, b], chosen[t + 1, b]
                 for c in range(channels):
                     to[c] += g[c] if at[c] == 0 else zero
-
-
-@_jit
-def relu_backward(grad, out, masked):
-    """masked = grad where out is positive, else 0; (n, C)."""
-    zero = grad.dtype.type(0)
-    for i in range(grad.shape[0]):
-        row, on, to = grad[i], out[i], masked[i]
-        for c in range(row.shape[0]):
-            to[c] = row[c] if on[c] > zero else zero
-
-
-@_jit
-def norm_sums(grad, x, mean, of_bias, of_scale):
-    """Sums over rows of grad and of grad (x - mean): (n, C) in, (C,) float64 added."""
-    few, few_products = np.zeros_like(mean), np.zeros_like(mean)
-    for at in range(0, x.shape[0], 256):
-        few[:] = 0
-        few_products[:] = 0
-        for i in range(at, min(at + 256, x.shape[0])):
-            row, g = x[i], grad[i]
-            for c in range(row.shape[0]):
-                few[c] += g[c]
-                few_products[c] += g[c] * (row[c] - mean[c])
-        for c in range(few.shape[0]):
-            of_bias[c] += few[c]
-            of_scale[c] += few_products[c]
-
-
-@_jit
-def norm_backward(grad, x, scale, slope, level, out):
-    """out = scale grad + slope x + level, (n, C)."""
-    for i in range(x.shape[0]):
-        row, g, to = x[i], grad[i], out[i]
-        for c in range(row.shape[0]):
-            to[c] = scale[c] * g[c] + (slope[c] * row[c] + level[c])
