@@ -242,7 +242,7 @@ def test_wrong_input_says_what_to_do():
 
 
 def test_a_level_of_two_layers_in_blocks_is_that_of_plain_operations(monkeypatch):
-    """Outputs, gradients and running statistics of `offsets_norm_max`, against float64 and one operation after another."""
+    """Outputs, gradients and running statistics of `offsets_norm_max`, against float64 operations."""
     torch.manual_seed(0)
     monkeypatch.setattr("eailkit.encoders._points.training.BLOCK_ROWS", 40)  # several blocks, the last one smaller
     shared = PointNet2("quick").levels[0][0].train()

@@ -20,7 +20,7 @@ _SOME = 256  # rows whose sums are kept in the rows' own precision before they a
 
 @_jit
 def _moments(x, weight, bias, eps, momentum, running_mean, running_var, mean, inverse_std, scale, shift):
-    """Statistics of rows x (n, C): mean and inverse_std (C,) float64, scale and shift (C,) written; running ones moved."""
+    """Statistics of rows x (n, C): mean, inverse_std (C,) float64, scale, shift (C,) written; running ones moved."""
     n, channels = x.shape
     pivot, few, few_squares = np.zeros_like(weight), np.zeros_like(weight), np.zeros_like(weight)
     total, squares = np.zeros(channels), np.zeros(channels)

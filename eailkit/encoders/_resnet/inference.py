@@ -1,4 +1,4 @@
-"""The IMU ResNet's inference in float32 on a CPU: norms folded into the convolutions of `products`, few windows at a time.
+"""The IMU ResNet's inference in float32 on a CPU: norms folded into the convolutions of `products`.
 
 Blocks of windows whose activations stay in a core's cache pass through the whole net, one after the other.
 """

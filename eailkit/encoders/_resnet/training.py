@@ -33,7 +33,7 @@ def trunk_in_training(trunk: nn.Sequential, imu: Float[Tensor, "batch 6 samples"
 
 
 class _Stem(torch.autograd.Function):
-    """The first convolution: windows (B, 6, L) to (L / 2, B, C), one matrix product over the samples that each t sees."""
+    """The first convolution: windows (B, 6, L) to (L / 2, B, C), one product over the samples that each t sees."""
 
     @staticmethod
     def forward(ctx, imu, weight, stride, padding):
@@ -82,7 +82,7 @@ class _Convolve(torch.autograd.Function):
 
 
 class _Halve(torch.autograd.Function):
-    """A block's two convolutions in steps of two: y_t = sum_k w_k x_(2t + k - 1), s_t = r x_(2t), as products of slabs."""
+    """A block's two convolutions in steps of two, of slabs: y_t = sum_k w_k x_(2t + k - 1), s_t = r x_(2t)."""
 
     @staticmethod
     def forward(ctx, x, weight, short):
