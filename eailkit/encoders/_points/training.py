@@ -63,6 +63,7 @@ class _Pool:
         self.pivot: Tensor | None = None
 
     def add(self, start: int, x: Tensor) -> None:
+        """Take in the groups x (g, K, C), the first of which is number `start`."""
         if self.pivot is None:
             self.pivot = x.flatten(0, 1).mean(dim=0)
         rows = slice(start, start + len(x))
