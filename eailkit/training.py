@@ -176,16 +176,7 @@ def fit(
                 done = True
                 break
             batch = fabric.to_device(batch_at(seed_step(config.seed, step), step))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(step, config)
-            terms = loss_of(wrapped, batch)
-            if not torch.isfinite(terms["total"]):
-                raise FloatingPointError(f"{name}: the loss is {terms['total'].item()} at step {step}")
-            fabric.backward(terms["total"])
-            fabric.clip_gradients(wrapped, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)  # here, so that the next step's forward pass has the memory
-            history.steps.append({k: float(v.detach()) for k, v in terms.items()})
+            history.steps.append(_one_step(fabric, wrapped, optimizer, loss_of, batch, step, config, name))
             history.minutes = minutes_before + (time.monotonic() - began) / 60
             if step % 20 == 0:
                 bar.set_postfix(loss=f"{history.steps[-1]['total']:.3f}")
@@ -202,6 +193,20 @@ def fit(
             files.save(model, optimizer, history, watch.best, done=done)
         return_freed_memory()
     return history
+
+
+def _one_step(fabric, wrapped, optimizer, loss_of, batch, step, config, name) -> dict[str, float]:
+    """One step of the optimizer: the terms of its loss."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate_at(step, config)
+    terms = loss_of(wrapped, batch)
+    if not torch.isfinite(terms["total"]):
+        raise FloatingPointError(f"{name}: the loss is {terms['total'].item()} at step {step}")
+    fabric.backward(terms["total"])
+    fabric.clip_gradients(wrapped, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # here, so that the next step's forward pass has the memory
+    return {k: float(v.detach()) for k, v in terms.items()}
 
 
 class _Watch:

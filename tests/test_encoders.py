@@ -1,11 +1,16 @@
 """The IMU encoder: RoNIN's trunk in numbers and against an independent forward pass."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from eailkit.encoders import IMU_PAPER, IMU_QUICK, ImuResNet18
+from eailkit.encoders._resnet.inference import trunk_frozen
+from eailkit.encoders._resnet.products import is_ours
+from eailkit.encoders._resnet.training import trunk_in_training
 from eailkit.errors import ConfigError
 
 
@@ -83,3 +88,79 @@ def test_tells_a_nod_from_rest():
         loss.backward()
         optimiser.step()
     assert loss < 0.1 and not torch.equal(before, net.trunk[0].weight)
+
+
+def plain_step(net: ImuResNet18, x: torch.Tensor, weigh: torch.Tensor) -> list[torch.Tensor]:
+    """Output, gradients and running statistics of a training step by torch's own modules."""
+    return _step(net, lambda: net.projection(net.trunk(x).mean(-1)), weigh)
+
+
+def our_step(net: ImuResNet18, x: torch.Tensor, weigh: torch.Tensor) -> list[torch.Tensor]:
+    """The same by Winograd's products."""
+    return _step(net, lambda: net.projection(trunk_in_training(net.trunk, x)), weigh)
+
+
+def _step(net, forward, weigh) -> list[torch.Tensor]:
+    out = forward()
+    (out * weigh).sum().backward()
+    return [out.detach(), *(p.grad for p in net.parameters()), *net.buffers()]
+
+
+@pytest.mark.parametrize("length", [400, 391, 64, 38, 33])  # maps of 100, 98, 16, 10 and 9 steps, down to 1
+def test_training_by_half_of_the_products_is_torchs(length):
+    """In float64 nothing is left but the arithmetic: outputs, every gradient and running statistics agree."""
+    torch.manual_seed(length)
+    theirs = ImuResNet18(width=8, embed_dim=5).double().train()
+    for norm in (m for m in theirs.modules() if isinstance(m, nn.BatchNorm1d)):
+        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    ours = copy.deepcopy(theirs)
+    x, weigh = 3 * torch.randn(6, 6, length, dtype=torch.double), torch.randn(6, 5, dtype=torch.double)
+    for a, b in zip(plain_step(theirs, x, weigh), our_step(ours, x, weigh), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-9 * float(a.abs().max()))
+
+
+def test_training_in_float32_differs_by_rounding():
+    torch.manual_seed(0)
+    theirs = ImuResNet18(width=16, embed_dim=8).train()
+    ours, x, weigh = copy.deepcopy(theirs), 3 * torch.randn(32, 6, 400), torch.randn(32, 8)
+    x[:, 2] += 9.81
+    found = [(plain_step(theirs, x, weigh)[0], our_step(ours, x, weigh)[0])]
+    torch.testing.assert_close(found[0][1], found[0][0], rtol=1e-4, atol=2e-6)
+    for (name, a), b in zip(theirs.named_parameters(), ours.parameters(), strict=True):
+        # a ReLU that opens in the one and not in the other moves a gradient by more than rounding does
+        assert float((a.grad - b.grad).norm() / a.grad.norm()) < 2e-2, name
+    for a, b in zip(theirs.buffers(), ours.buffers(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "length"), [(40, 400), (33, 391), (16, 38)])
+def test_frozen_features_are_torchs(count, length):
+    torch.manual_seed(count)
+    net = ImuResNet18(width=8, embed_dim=16)
+    with torch.no_grad():
+        for _ in range(20):
+            net.train().trunk(3 * torch.randn(16, 6, length))
+    x = 3 * torch.randn(count, 6, length)
+    net.eval()
+    with torch.inference_mode():
+        theirs, ours = net.trunk(x).mean(-1), trunk_frozen(net.trunk, x)
+    torch.testing.assert_close(F.normalize(ours), F.normalize(theirs), rtol=0, atol=1e-5)
+
+
+def test_which_steps_are_ours(monkeypatch):
+    """Float32 on a CPU without AVX-512, all trained or all frozen; anything else is torch's."""
+    net, x = ImuResNet18(width=4, embed_dim=3).train(), torch.randn(4, 6, 64)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert is_ours(net, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_ours(net, x)
+    with torch.no_grad():
+        assert not is_ours(net, x)  # torch's batch norm in training mode moves its statistics here too
+    assert not is_ours(net, x.clone().requires_grad_())
+    assert not is_ours(copy.deepcopy(net).double(), x.double())
+    net.eval()
+    assert not is_ours(net, x)
+    with torch.inference_mode():
+        assert is_ours(net, x)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert not is_ours(net.train(), x)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from eailkit.encoders._points.training import offsets_norm_max
 from eailkit.encoders.neighbours import Neighbours, ball_query, farthest_points
 from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig
 from eailkit.errors import CheckpointError, ConfigError
@@ -238,3 +239,40 @@ def test_wrong_input_says_what_to_do():
         net(points, net.neighbours(points)[:2])
     with pytest.raises(CheckpointError, match="centres_0"):
         Neighbours.from_arrays({"a": np.zeros(1)})
+
+
+def test_a_level_of_two_layers_in_blocks_is_that_of_plain_operations(monkeypatch):
+    """Outputs, gradients and running statistics of `offsets_norm_max`, against float64 operations."""
+    torch.manual_seed(0)
+    monkeypatch.setattr("eailkit.encoders._points.training.BLOCK_ROWS", 40)  # several blocks, the last one smaller
+    shared = PointNet2("quick").levels[0][0].train()
+    for norm in shared.norms:  # weights of both signs: the maximum must then take the smallest
+        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    offsets, weigh = 0.3 * torch.randn(31, 16, 3), torch.randn(31, 64)
+    (first, second), (norm, last) = shared.linears, shared.norms
+    plain = {name: p.detach().double().requires_grad_() for name, p in shared.named_parameters()}
+
+    def plain_norm(x, name):
+        rows = x.reshape(-1, x.shape[-1])
+        y = (x - rows.mean(0)) / (rows.var(0, unbiased=False) + norm.eps).sqrt()
+        return y * plain[f"{name}.weight"] + plain[f"{name}.bias"]
+
+    h = torch.relu(plain_norm(offsets.double() @ plain["linears.0.weight"].T + plain["linears.0.bias"], "norms.0"))
+    y = h @ plain["linears.1.weight"].T + plain["linears.1.bias"]
+    expected = plain_norm(y, "norms.1").amax(dim=1)
+    (expected * weigh).sum().backward()
+    found = offsets_norm_max(offsets, first, norm, second, last)
+    (found * weigh).sum().backward()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+    for name, p in shared.named_parameters():
+        torch.testing.assert_close(p.grad.double(), plain[name].grad, rtol=1e-3, atol=2e-4)
+    torch.testing.assert_close(last.running_mean.double(), 0.1 * y.flatten(0, 1).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last.running_var.double(), 0.9 + 0.1 * y.flatten(0, 1).var(0), rtol=1e-4, atol=1e-5)
+
+
+def test_quick_trains_in_blocks_and_other_layouts_as_they_did():
+    history = lambda out: str(out.grad_fn.next_functions)  # noqa: E731
+    quick, offsets = PointNet2("quick").levels[0][0].train(), torch.randn(5, 16, 3)
+    assert "_OffsetsNormMax" in history(quick(offsets))
+    assert "_OffsetsNormMax" not in history(PointNet2("ssg").levels[0][0].train()(offsets))
+    assert "_OffsetsNormMax" not in history(quick(offsets.clone().requires_grad_()))

@@ -1,6 +1,8 @@
 """The cache of a dataset: one clock for everything, resumable, the same in one process and in several."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -164,3 +166,9 @@ def test_synthkitchen_recording_agrees_with_its_own_take(kitchens):
         recording.trajectory.position_at(at), truth.recording.trajectory.position_at(at), atol=1e-3
     )
     assert [n.text for n in recording.narrations] == [n.text for n in truth.recording.narrations]
+
+
+def test_workers_import_no_torch():
+    """Each of them would spend longer on the import than on a take."""
+    code = "import sys, eailkit.eail.prepared; sys.exit('torch' in sys.modules or 'scipy.signal' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,10 +1,23 @@
 """Stage 1: one batch can be learned by heart, what can't be learned isn't, and turning keeps what it must."""
 
 import numpy as np
+import pytest
 import torch
 
-from eailkit.eail.stage1 import Stage1, Stage1Config, embed_cells, embed_imu, headings, turn, weights_tag
+from eailkit.eail.prepared import Prepared, RoomCache, TakeCache
+from eailkit.eail.stage1 import (
+    Stage1,
+    Stage1Batches,
+    Stage1Config,
+    embed_cells,
+    embed_imu,
+    headings,
+    turn,
+    weights_tag,
+)
 from eailkit.losses import info_nce
+from eailkit.preprocess.mapgrid import MapGrid
+from eailkit.training import seed_step
 
 
 def _batch(n: int = 12, seed: int = 0) -> dict:
@@ -87,3 +100,50 @@ def test_the_tag_changes_with_any_weight():
     with torch.no_grad():
         model.logit_scale.log_scale += 1e-3
     assert weights_tag(model) != before
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Prepared:
+    """Two takes of 60 made-up seconds in a room of 400 made-up clouds, a tenth of them empty."""
+    folder, rng = tmp_path_factory.mktemp("takes"), np.random.default_rng(0)
+    takes = []
+    for name in ("a", "b"):
+        path = folder / f"{name}.npz"
+        np.savez(path, cell=rng.integers(-1, 12, 60).astype(np.int16))
+        np.save(path.with_suffix(".windows.npy"), rng.normal(size=(60, 6, 400)).astype(np.float32))
+        takes.append(TakeCache(path, name, "room", "p", "train", 60, 0.0))
+    points, empty = rng.uniform(size=(400, 64, 3)).astype(np.float32), np.arange(400) % 10 == 3
+    grid, known = MapGrid(np.zeros(2), 3.0, 0.0), np.ones((400, 64), dtype=bool)
+    room = RoomCache("room", grid, points, known, empty, ~empty, points[0], "scan")
+    return Prepared(folder, takes, {"room": room}, (), "made up")
+
+
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_batch_is_its_seed_and_step(prepared, step):
+    """Whatever was drawn before; another step or seed draws others."""
+    model = Stage1(Stage1Config(imu_width=8, embed_dim=32))
+    first, second = (Stage1Batches(prepared, model, None, 16) for _ in range(2))
+    first(seed_step(0, step + 1), step + 1)
+    one, other = (b(seed_step(0, step), step) for b in (first, second))
+    assert torch.equal(one["imu"], other["imu"]) and torch.equal(one["points"], other["points"])
+    for seed, at in ((0, step + 1), (1, step)):
+        assert not torch.equal(first(seed_step(seed, at), at)["imu"], one["imu"])
+
+
+def test_a_batch_holds_seconds_with_their_own_clouds_once_a_place(prepared):
+    """Heights of windows and clouds are what a turn keeps: they say which second and which cell a row is."""
+    config = Stage1Config(imu_width=8, embed_dim=32)
+    batches = Stage1Batches(prepared, Stage1(config), None, 16)
+    windows = {w[2].tobytes(): (take.name, s) for take in prepared.takes for s, w in enumerate(take.windows)}
+    heights = {np.sort(cloud[:, 2]).tobytes(): cell for cell, cloud in enumerate(prepared.rooms["room"].points)}
+    cells = {take.name: take.cell for take in prepared.takes}
+    for step in range(5):
+        batch, seen = batches(seed_step(0, step), step), []
+        for window, cloud in zip(batch["imu"].numpy(), batch["points"].numpy(), strict=True):
+            name, second = windows[window[2].tobytes()]
+            cell = heights[np.sort(cloud[:, 2]).tobytes()]
+            assert cells[name][second] == cell and cell % 10 != 3
+            truth = prepared.takes[name == "b"].windows[second]
+            assert np.allclose(np.hypot(*window[:2]), np.hypot(*truth[:2]), atol=1e-5)
+            seen.append((name, cell))
+        assert len(seen) == len(set(seen)) == len(batch["neighbours"]) == 16

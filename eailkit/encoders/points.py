@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from eailkit.encoders._norm import norm_rows
+from eailkit.encoders._points.training import norm_max, offsets_norm_max
 from eailkit.encoders.neighbours import Neighbours, find_neighbours
 from eailkit.errors import ConfigError
 
@@ -78,48 +80,19 @@ class RowNorm(nn.BatchNorm1d):
         y = F.batch_norm(_rows(x), *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
         return y.permute(0, 2, 3, 1).reshape(x.shape)
 
+    def relu(self, x: Float[Tensor, "groups samples channels"]) -> Float[Tensor, "groups samples channels"]:
+        """Positive parts of normalised rows, in training."""
+        if x.is_cpu and x.dtype == self.weight.dtype and torch.is_grad_enabled():
+            return norm_rows(x, self)
+        return F.relu(self(x), inplace=True)
+
     def maximum(self, x: Float[Tensor, "groups samples channels"]) -> Float[Tensor, "groups channels"]:
-        """The largest normalised row of each group, in training, without writing all normalised rows."""
-        self.num_batches_tracked.add_(1)
-        return _NormMax.apply(x, self.weight, self.bias, self.running_mean, self.running_var, self.momentum, self.eps)
+        """The largest normalised row of each group, in training; on a CPU without writing all normalised rows."""
+        return norm_max(x, self) if x.is_cpu else self(x).amax(dim=1)
 
 
 def _rows(x: Tensor) -> Tensor:
     return x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, C, 1, M), channels last: the layout that is fast
-
-
-class _NormMax(torch.autograd.Function):
-    """y_g = max_k norm(x)_gk. A norm is monotone per channel, so the extreme of x tells which row wins.
-
-    The gradient of a maximum goes to the winners in equal parts (repeated points tie); the batch statistics spread a
-    little of it over all rows, as in every batch norm.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps):
-        _, mean, inverse_std = torch.ops.aten.native_batch_norm(
-            _rows(x), weight, bias, running_mean, running_var, True, momentum, eps
-        )
-        rising = weight >= 0
-        winner = torch.where(rising, x.amax(dim=1), x.amin(dim=1))  # (G, C)
-        ctx.save_for_backward(x, winner, weight, mean, inverse_std)
-        return ((winner.float() - mean) * (inverse_std * weight) + bias).to(x.dtype)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        x, winner, weight, mean, inverse_std = ctx.saved_tensors
-        grad = grad.float()
-        wins = x == winner[:, None]  # (G, K, C)
-        grad_bias = grad.sum(dim=0)
-        grad_weight = (grad * (winner.float() - mean) * inverse_std).sum(dim=0)
-        count, scale = x.shape[0] * x.shape[1], weight * inverse_std
-        slope = -scale * inverse_std * grad_weight / count
-        level = -scale * grad_bias / count - slope * mean
-        grad_x = torch.addcmul(level.to(x.dtype), x, slope.to(x.dtype))
-        share = (grad * scale / wins.sum(dim=1, dtype=torch.int32)).to(x.dtype)
-        grad_x += torch.where(wins, share[:, None], share.new_zeros(()))
-        return grad_x, grad_weight, grad_bias, None, None, None, None
 
 
 class SharedMLP(nn.Module):
@@ -130,7 +103,8 @@ class SharedMLP(nn.Module):
     The first layer is a sum, W_p (p_j - c_s) + W_f f_j + b, so W_f f_j is computed once per point and then gathered;
     offsets are subtracted in float32 before any product, so bfloat16 never sees absolute coordinates. ReLU and
     maximum commute, so the last ReLU acts on the pooled values. In eval each batch norm is folded into its layer and
-    groups pass in chunks that fit a core's cache.
+    groups pass in chunks that fit a core's cache; in training on a CPU a level of two layers without features, as
+    "quick" has, does as well (`offsets_norm_max`).
     """
 
     chunk_rows = 4096
@@ -154,6 +128,9 @@ class SharedMLP(nn.Module):
             features: f of all points of all clouds, or None at the first level.
             index: rows j of features, one per offset; None without features.
         """
+        if self.training and features is None and len(self.linears) == 2 and _float32_on_cpu(offsets, self):
+            (first, second), (norm, last) = self.linears, self.norms
+            return F.relu(offsets_norm_max(offsets, first, norm, second, last))
         layers = [(linear.weight, linear.bias) for linear in self.linears]
         if not self.training:
             layers = [_fold(linear, norm) for linear, norm in zip(self.linears, self.norms, strict=True)]
@@ -177,9 +154,14 @@ class SharedMLP(nn.Module):
         if projected is not None:
             x = x + projected.index_select(0, index.reshape(-1)).view(x.shape)
         for (weight, bias), norm in zip(layers[1:], self.norms, strict=False):
-            x = F.relu(norm(x) if self.training else x, inplace=True)
+            x = norm.relu(x) if self.training else F.relu(x, inplace=True)
             x = F.linear(x, weight, bias)
         return F.relu(self.norms[-1].maximum(x) if self.training else x.amax(dim=1))  # (G, K, C) -> (G, C)
+
+
+def _float32_on_cpu(offsets: Tensor, module: nn.Module) -> bool:
+    found = (offsets, *module.parameters())
+    return not offsets.requires_grad and all(t.is_cpu and t.dtype == torch.float32 for t in found)
 
 
 def _fold(linear: nn.Linear, norm: RowNorm) -> tuple[Tensor, Tensor]:

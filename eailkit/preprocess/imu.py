@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
-from scipy.signal import kaiser_beta
-from torch import Tensor
 from vqf import VQF, offlineVQF
 
 from eailkit.errors import RecordingError
 from eailkit.preprocess.kernels import filter_at, rotate_each
 from eailkit.recording import ImuStream
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RATE_HZ = 400.0  # EAIL's input rate
 STOP_DB = 70.0  # attenuation of what would alias
@@ -136,9 +137,8 @@ def _lowpass_table(half_width: int, cutoff: float) -> Float[np.ndarray, " taps"]
         cutoff: -6 dB point in cycles per input sample.
     """
     u = np.arange(half_width * STEPS_PER_SAMPLE + 2) / STEPS_PER_SAMPLE
-    window = np.i0(kaiser_beta(STOP_DB) * np.sqrt(np.maximum(1 - (u / half_width) ** 2, 0))) / np.i0(
-        kaiser_beta(STOP_DB)
-    )
+    beta = 0.1102 * (STOP_DB - 8.7)  # Kaiser's formula beyond 50 dB; every worker would import scipy.signal for it
+    window = np.i0(beta * np.sqrt(np.maximum(1 - (u / half_width) ** 2, 0))) / np.i0(beta)
     return np.where(u <= half_width, 2 * cutoff * np.sinc(2 * cutoff * u) * window, 0.0)
 
 
@@ -229,6 +229,8 @@ def yaw(
         windows: gravity frame, acc xyz then gyro xyz.
         angle: radians, one for all or one a window (broadcast over the leading axes).
     """
+    import torch  # workers that preprocess need none, and it takes them as long to import as a take
+
     angle = torch.as_tensor(angle, dtype=windows.dtype, device=windows.device)[..., None]
     c, s = torch.cos(angle), torch.sin(angle)
     ax, ay, az, gx, gy, gz = windows.unbind(dim=-2)
