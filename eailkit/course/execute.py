@@ -153,6 +153,7 @@ def own_kernel() -> Iterator[None]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
+    command.append("--HistoryManager.hist_file=:memory:")  # what the course runs isn't what the user typed
     spec = {"argv": command, "display_name": "eailkit course", "language": "python", "env": environment}
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:

@@ -34,10 +34,11 @@ from eailkit.experiments.towers.scenes import (
 from eailkit.experiments.towers.scores import VAL_SPLITS, mean_recall, retrieval, score_val
 from eailkit.files import write_atomically, write_json, write_text
 from eailkit.profiles import BENCH
+from eailkit.provenance import content_digest, identity
 from eailkit.results.ledger import device_name, git_commit
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
-from eailkit.training import History, TrainConfig, fit
+from eailkit.training import History, TrainConfig, fit, trained_identity
 from eailkit.vision_language import tiny
 from eailkit.vision_language.towers import tiny_file
 
@@ -171,14 +172,13 @@ def pretrain(
 
     Raises:
         DatasetError: the data folder holds takes of a split, or no frames.
-        CheckpointError: a run of another configuration was left in the data folder.
+        CheckpointError: what an earlier call left in the data folder can't be read.
     """
     frames = frames or PretrainFrames.read(data, config, progress=progress)
     batches = Batches(
         frames.train, pairs=config.batch, views=config.views if tiny.KINDS[kind].objective.ssl_scale else 0
     )
-    folder = data / "towers" / kind
-    history, chosen = _train(kind, batches, frames.choose, folder, config, progress=progress)
+    folder, history, chosen = _train(kind, batches, frames.choose, data / "towers" / kind, config, progress=progress)
     write_atomically(out / "model.safetensors", lambda beside: shutil.copyfile(folder / "best.safetensors", beside))
     model = tiny_file(out / "model.safetensors", kind)
     rooms = sorted(set(frames.train.room.tolist()))
@@ -219,14 +219,21 @@ def pretrain(
 
 def _train(
     kind: str, batches: Batches, choose: Frames, folder: Path, config: PretrainConfig, *, progress: bool
-) -> tuple[History, dict[str, float]]:
-    """Train in legs of `choose_every` steps, keeping the weights that score best; returns the scores by step too."""
+) -> tuple[Path, History, dict[str, float]]:
+    """Train in legs of `choose_every` steps, keeping the weights that score best as best.safetensors.
+
+    Returns:
+        The run's own folder below `folder`, named by all that determines it; the log; the scores by step.
+    """
     spec = tiny.KINDS[kind]
     torch.manual_seed(config.train.seed)
     towers = tiny.new_model(batches.vocabulary, architecture=spec.architecture, patch_dropout=config.patch_dropout)
     model = tiny.SlipTraining(towers, spec.objective)
-    sizes = (kind, asdict(spec.objective), batches.pairs, batches.views, config.patch_dropout, config.choose_every)
-    context = str((*sizes, len(batches.vocabulary), len(batches.frames.image), int(batches.frames.image.sum())))
+    context = identity(
+        "towers", code=("eailkit.experiments.towers.pretrain",), towers=kind, objective=spec.objective, config=config,
+        pairs=batches.pairs, views=batches.views, frames=_content(batches.frames), choose=_content(choose),
+    )  # fmt: skip
+    folder = folder / trained_identity(config.train, context).key
 
     def run(stop_at: int | None) -> History:
         with _fast_attention():
@@ -251,7 +258,11 @@ def _train(
         write_json(scores_file, chosen)
         if progress:
             print(f"towers-{kind}: step {step}, mean recall {score:.1f} % in the rooms that choose", file=sys.stderr)
-    return run(None), chosen
+    return folder, run(None), chosen
+
+
+def _content(frames: Frames) -> str:
+    return content_digest(frames.image, frames.caption, frames.action, frames.room)
 
 
 def _best(chosen: dict[str, float]) -> int:
