@@ -210,6 +210,7 @@ def test_a_run_of_other_settings_or_another_context_is_another_and_a_renamed_one
 
 
 def test_weights_of_another_precision_are_other_weights_and_checkpoints_and_device_change_nothing(monkeypatch):
+    monkeypatch.delenv("EAILKIT_PRECISION", raising=False)
     half = replace(CONFIG, precision="bf16-mixed")
     names = set()
     for fast in (True, False):
@@ -274,6 +275,7 @@ def test_a_target_that_can_not_be_written_is_found_out_before_the_work(tmp_path)
 
 def test_bfloat16_is_used_only_where_the_machine_multiplies_it(monkeypatch):
     """A product in the chosen precision is never much slower than in float32: imitated bfloat16 is, ten times."""
+    monkeypatch.delenv("EAILKIT_PRECISION", raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True, "avx512_bf16": False})
     assert precision_on("bf16-mixed", "cpu") == "32-true" and precision_on("32-true", "cpu") == "32-true"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
