@@ -11,9 +11,11 @@ import errno
 import functools
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,34 +24,52 @@ from tqdm.auto import tqdm
 POLL_S = 0.2  # a lock that is waited for is tried this often
 
 
-def run_all(jobs: list[tuple], workers: int, progress: bool, what: str) -> None:
-    """Run every job and show a bar; the first failure cancels what hasn't begun and is raised.
+class WorkerDied(RuntimeError):
+    """A worker process ended before its job did, as one does that the system ran out of memory for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a worker process ended early; expected enough memory, and in a script the call under "
+            "`if __name__ == '__main__':`; run again (what is finished is kept), with workers=1 if it repeats."
+        )
+
+
+def run_all(jobs: list[tuple], workers: int, progress: bool, what: str, *, before: int = 0, unit: str = "it") -> None:
+    """Run every job and show a bar; the first failure, or Ctrl-C, cancels what hasn't begun and is raised.
 
     Args:
         jobs: (function, *arguments) each; functions and arguments can be pickled.
         workers: processes; one runs the jobs here.
         progress: show the bar.
         what: its title.
+        before: jobs that an earlier call finished, for the bar.
+        unit: of the bar.
+
+    Raises:
+        WorkerDied: a worker process ended before its job.
     """
     if not jobs:
         return
-    bar = tqdm(total=len(jobs), desc=what, disable=not progress, leave=False)
-    if workers <= 1 or len(jobs) == 1:
-        for function, *arguments in jobs:
-            function(*arguments)
-            bar.update()
-    else:
+    total = before + len(jobs)
+    with tqdm(total=total, initial=before, desc=what, unit=unit, disable=not progress, leave=False) as bar:
+        if workers <= 1 or len(jobs) == 1:
+            for function, *arguments in jobs:
+                function(*arguments)
+                bar.update()
+            return
+        quiet = (signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C this process stops the others, in order
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, quiet) as pool:
             futures = [pool.submit(*job) for job in jobs]
             try:
                 for future in as_completed(futures):
                     future.result()
                     bar.update()
+            except BrokenProcessPool:
+                raise WorkerDied from None
             except BaseException:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    bar.close()
 
 
 def lock(file: BinaryIO) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from eailkit.parallel import held
+import pytest
+
+from eailkit.parallel import WorkerDied, held, run_all
 
 HOLDS = """
 import sys, time
@@ -47,10 +50,19 @@ def test_a_killed_process_holds_nothing(tmp_path):
     assert not said or len(said) == 1
 
 
+def test_a_worker_that_dies_is_one_sentence_and_ends_the_others():
+    began = time.monotonic()
+    with pytest.raises(WorkerDied, match=r"ended early; expected enough memory.*what is finished is kept"):
+        run_all([(os._exit, 9), (time.sleep, 90)], 2, False, "jobs")
+    assert time.monotonic() - began < 60
+
+
 def test_a_folder_that_cant_be_written_is_nobodys_to_hold(tmp_path):
     (tmp_path / "file").write_text("")
+    entered = False
     with held(tmp_path / "file" / ".net.lock"):
-        pass
+        entered = True
+    assert entered and (tmp_path / "file").is_file()
 
 
 TRAINS = """

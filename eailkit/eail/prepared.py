@@ -20,7 +20,7 @@ from eailkit.datasets import EgoExo4D, open_map
 from eailkit.datasets.video import decode_frames, find_ego_video
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.files import save_npy, save_npz, write_json
-from eailkit.parallel import run_all
+from eailkit.parallel import WorkerDied, run_all
 from eailkit.preprocess.imu import orientation, resample, rotate, second_windows
 from eailkit.preprocess.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
 from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
@@ -146,7 +146,7 @@ class Prepared:
     rooms: dict[str, RoomCache]
     action_names: tuple[str, ...]
     data_hash: str
-    identity: Identity = None  # type: ignore[assignment]
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         if self.identity is None:
@@ -310,6 +310,7 @@ def prepare(
 
     Raises:
         DatasetError: the root can't be read, no take of it has a map, or the folder holds another cache.
+            Also where a worker process ended early; finished takes and rooms stay.
         RecordingError, MapError: a take or a map can't be right; finished ones stay.
     """
     root, cache_dir = Path(root), Path(cache_dir)
@@ -336,14 +337,14 @@ def prepare(
     rooms = {room_of[t.name]: maps[t.name].name for t in chosen}
     files = {room: cache_dir / "rooms" / f"{room}.npz" for room in rooms}
     jobs = [(_prepare_room, root, rooms[r], r, p, points_per_cell) for r, p in files.items() if not p.is_file()]
-    run_all(jobs, workers, progress, "rooms")
+    _run(jobs, workers, progress, "rooms", cache_dir)
     paths = {t.name: cache_dir / "takes" / f"{t.name}.npz" for t in chosen}
     jobs = [
         (_prepare_take, root, name, room_of[name], _load_grid(files[room_of[name]]), path, options)
         for name, path in paths.items()
         if not path.is_file()
     ]
-    run_all(jobs, workers, progress, "takes")
+    _run(jobs, workers, progress, "takes", cache_dir)
     return Prepared(
         cache_dir,
         [_load_take(paths[t.name]) for t in sorted(chosen, key=lambda t: t.name)],
@@ -352,6 +353,13 @@ def prepare(
         hashlib.sha256(json.dumps([options, sorted(t.name for t in chosen)]).encode()).hexdigest()[:16],
         made.also(takes=sorted(t.name for t in chosen)),
     )
+
+
+def _run(jobs: list[tuple], workers: int, progress: bool, what: str, where: Path) -> None:
+    try:
+        run_all(jobs, workers, progress, what)
+    except WorkerDied as death:
+        raise DatasetError(f"{where}: {death}") from None
 
 
 def _load_take(path: Path) -> TakeCache:

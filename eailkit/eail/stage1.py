@@ -293,7 +293,7 @@ class Features:
 
     takes: dict[str, np.ndarray]
     rooms: dict[str, np.ndarray]
-    identity: Identity = None  # type: ignore[assignment]
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         if self.identity is None:

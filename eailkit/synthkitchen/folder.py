@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from eailkit.errors import DatasetError
+from eailkit.parallel import WorkerDied, run_all
 from eailkit.synthkitchen import writing
 from eailkit.synthkitchen.splits import TakeJob
 from eailkit.synthkitchen.version import Stamp, as_plain
@@ -141,28 +136,11 @@ def make_takes(
     Raises:
         DatasetError: the folder can't be written, or a worker died.
     """
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    with tqdm(total=total, initial=total - len(jobs), desc="takes", unit="take", disable=not progress) as bar:
-        if workers <= 1:
-            for job in jobs:
-                make_take(write, job, out, stamp)
-                bar.update()
-            return
-        quiet = (signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C this process stops the others, in order
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
-            futures = [pool.submit(make_take, write, job, out, stamp) for job in jobs]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update()
-            except BrokenProcessPool:
-                raise DatasetError(
-                    f"{out}: a worker process ended early; expected enough memory, and in a script the call under "
-                    "`if __name__ == '__main__':`; run again (finished takes are kept), with workers=1 if it repeats."
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    every = [(make_take, write, job, out, stamp) for job in jobs]
+    try:
+        run_all(every, workers or os.cpu_count() or 1, progress, "takes", before=total - len(jobs), unit="take")
+    except WorkerDied as death:
+        raise DatasetError(f"{out}: {death}") from None
 
 
 def make_take(write: WriteTake, job: TakeJob, out: Path, stamp: Stamp) -> None:
