@@ -12,7 +12,7 @@ from test_course import executed, write_notebook
 
 from eailkit.course import expect
 from eailkit.course.doctor import examine, repository_folder
-from eailkit.course.expect import Speed, course_s, default_jobs, expected_s, measure, recorded, threads_each
+from eailkit.course.expect import Speed, course_s, default_jobs, expected_s, measure, recorded, room_for, threads_each
 from eailkit.course.graph import COURSE, Needs, Plan, _needs
 from eailkit.course.progress import Progress
 from eailkit.course.run import run_course
@@ -250,9 +250,21 @@ def test_as_many_side_by_side_as_take_least_time(monkeypatch):
     assert course_s(NOTEBOOKS, expect.REFERENCE, chosen, 16 // chosen) <= min(took.values()) and took[10] > min(
         took.values()
     )
-    assert default_jobs(["00_new", "01_new"]) in (1, 2), "without a record as many as there is room for"
+    assert default_jobs(["00_new", "01_new"]) == 2, "without a record one a core"
     monkeypatch.setattr(expect, "PEAK_GB", 1e9)
-    assert default_jobs(NOTEBOOKS) == 1, "memory for one alone"
+    assert room_for() == 1, "memory for one alone"
+    assert default_jobs(NOTEBOOKS) == chosen, "memory that happens to be free changes no threads, and so no number"
+
+
+def test_what_is_left_to_run_and_free_memory_change_no_threads(fixture_notebooks, tmp_path, monkeypatch):
+    monkeypatch.setattr(expect, "cores", lambda: 2)
+    threads = []
+    for name, peak_gb in (("one", 0.1), ("two", 1e9)):
+        monkeypatch.setattr(expect, "PEAK_GB", peak_gb)
+        run = run_course(fixture_notebooks, tmp_path / name, only=["00"], say=lambda text: None)
+        assert run.jobs == 1
+        threads.append(run.threads)
+    assert threads == [1, 1], "as in a run of all of them, two side by side"
 
 
 def test_threads_depend_on_jobs_alone():

@@ -126,24 +126,33 @@ def cores() -> int:
 
 
 def default_jobs(names: Iterable[str]) -> int:
-    """Notebooks side by side, at most one a core, `PEAK_GB` of free memory each: the number that takes least time.
+    """Notebooks side by side, at most one a core: the number that takes least time by the recorded ones.
 
     More isn't better, since each computes with its share of the cores, and the longest chain with no more. Where one
-    of the notebooks has no record, as many as there is room for.
-    """
-    import psutil
+    of the notebooks has no record, one a core. It depends on the machine and the course alone, see `threads_each`.
 
+    Args:
+        names: of the whole course, whichever of them run.
+    """
     names = list(names)
-    most = max(1, min(cores(), int(psutil.virtual_memory().available / 1e9 / PEAK_GB), len(names)))
+    most = max(1, min(cores(), len(names)))
     took = {jobs: course_s(names, REFERENCE, jobs, threads_each(jobs)) for jobs in range(1, most + 1)}
     return min(took, key=took.__getitem__) if None not in took.values() else most
+
+
+def room_for() -> int:
+    """How many notebooks the free memory holds at `PEAK_GB` each, one at least."""
+    import psutil
+
+    return max(1, int(psutil.virtual_memory().available / 1e9 / PEAK_GB))
 
 
 def threads_each(jobs: int) -> int:
     """Threads of a notebook when `jobs` run side by side.
 
-    It depends on nothing else, as sums are rounded in another order with other threads: a run that was killed and
-    goes on must come to the numbers of one that wasn't. Two threads on two busy cores are slower than one.
+    It depends on nothing else, neither on how many are left to run nor on the memory that happens to be free, as sums
+    are rounded in another order with other threads: a run that was killed and goes on must come to the numbers of one
+    that wasn't. Two threads on two busy cores are slower than one.
     """
     return max(1, cores() // jobs)
 

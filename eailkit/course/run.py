@@ -22,7 +22,7 @@ from typing import Any
 from eailkit.course import report
 from eailkit.course.doctor import describe, examine, repository_folder
 from eailkit.course.execute import Execution, own_kernel
-from eailkit.course.expect import Speed, default_jobs, expected_s, measure, recorded, threads_each
+from eailkit.course.expect import Speed, default_jobs, expected_s, measure, recorded, room_for, threads_each
 from eailkit.course.graph import Plan
 from eailkit.course.guard import alone_in, stop_requests
 from eailkit.course.html import widget_states
@@ -58,7 +58,8 @@ def run_course(
         profile: passed to every notebook.
         only: beginnings of names ("00", "03_heatmap"); all notebooks by default.
         parameters: further papermill parameters, given to each notebook whose `parameters` cell names them.
-        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs` by default.
+        jobs: notebooks side by side at most, as far as `graph.COURSE` lets them; `expect.default_jobs` by
+            default, or fewer where memory is short. How many threads each has hangs on this number alone.
         say: receives one piece of text at a time; standard output by default, with the time left.
 
     Returns:
@@ -82,7 +83,8 @@ def run_course(
             make_folder(folder / name)
         for path in paths:
             (folder / "executed" / path.name).unlink(missing_ok=True)
-        jobs = min(jobs, len(paths)) if jobs else default_jobs(path.stem for path in paths)
+        beside = jobs or default_jobs(path.stem for path in find_notebooks(notebooks_dir))
+        jobs = min(beside, len(paths), beside if jobs else room_for())
         stems = {path.stem for path in paths}
         long = sum(r.seconds for name, r in recorded().items() if name in stems) > WORTH_S and profile == "quick"
         speed = measure() if long else None
@@ -90,7 +92,7 @@ def run_course(
         started = datetime.now().isoformat(timespec="seconds")
         course = CourseRun(
             folder, profile, started, runs, parameters,
-            jobs=jobs, threads=threads_each(jobs), speed=asdict(speed) if speed else {},
+            jobs=jobs, threads=threads_each(beside), speed=asdict(speed) if speed else {},
         )  # fmt: skip
         return _Conductor(paths, course, speed, say).conduct(asked)
 
