@@ -43,8 +43,8 @@ class Profile:
         points_variant: `PointNet2` variant.
         points_per_cell: points of a local cloud (paper: 8192).
         embed_dim: width of the shared space (SLIP: 512; the tiny towers: 128).
-        yaws: headings at which features are cached for stage 2. One: stage 1's features hold no heading (turned by
-            45 to 315 degrees a second's feature keeps a cosine of 0.99), so eight only cost eight times the time.
+        views: angles at which stage 2 sees each training room (`features.RoomView`), each by its quarter turns too.
+        hypotheses: headings of each training sequence of stage 2, the true one and wrong ones.
         conv_channels: channels of stage 2's 3D convolutions, conv_blocks their form (`Stage2Config.blocks`).
         sequence_s: T, seconds of a stage-2 sequence (paper: 10).
         stage1, stage2: training of the two stages; ablation: of each row of Table 3; velocity and imu_alone: of
@@ -58,7 +58,8 @@ class Profile:
     points_variant: str
     points_per_cell: int
     embed_dim: int
-    yaws: int
+    views: int
+    hypotheses: int
     conv_channels: int
     conv_blocks: str
     stage1_batch: int
@@ -77,12 +78,12 @@ class Profile:
 QUICK = Profile(
     name="quick",
     data=DatasetSize(
-        seen_rooms=16, val_unseen_rooms=2, test_unseen_rooms=6, participants=26, minutes=4.0,
-        train_takes_per_room=4, unseen_takes_per_room=2, long_takes=2,
+        seen_rooms=16, val_unseen_rooms=4, test_unseen_rooms=6, participants=26, minutes=4.0,
+        train_takes_per_room=4, unseen_takes_per_room=5, long_takes=2,
     ),
-    imu_width=32, points_variant="quick", points_per_cell=512, embed_dim=128, yaws=1, conv_channels=16,
+    imu_width=32, points_variant="quick", points_per_cell=512, embed_dim=128, views=4, hypotheses=3, conv_channels=16,
     conv_blocks="light",
-    stage1_batch=128, stage2_batch=16,
+    stage1_batch=128, stage2_batch=6,
     stage1=TrainConfig(steps=600, precision="bf16-mixed", weight_decay=0.05),
     stage2=TrainConfig(steps=900, learning_rate=2e-3, precision="bf16-mixed", validate_every=150, min_steps=450),
     ablation=TrainConfig(steps=200, learning_rate=2e-3, precision="bf16-mixed"),
@@ -98,7 +99,7 @@ SMOKE = replace(  # minutes become seconds: for tests of the plumbing, never for
         seen_rooms=2, val_unseen_rooms=1, test_unseen_rooms=1, participants=4, minutes=1.0,
         train_takes_per_room=1, unseen_takes_per_room=1, long_takes=0,
     ),
-    yaws=2, stage1_batch=32, stage2_batch=4,
+    views=2, stage1_batch=32, stage2_batch=2,
     stage1=TrainConfig(steps=6, warmup_steps=2, checkpoint_every=2),  # so that a kill finds something to resume
     stage2=TrainConfig(steps=6, warmup_steps=2, checkpoint_every=2, validate_every=2, min_steps=4),
     ablation=TrainConfig(steps=4, warmup_steps=2),

@@ -21,12 +21,12 @@ from eailkit.datasets.video import decode_frames, find_ego_video
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.files import save_npy, save_npz, write_json
 from eailkit.parallel import WorkerDied, run_all
-from eailkit.preprocess.imu import orientation, resample, rotate, second_windows
+from eailkit.preprocess.imu import facing, orientation, resample, rotate, second_windows
 from eailkit.preprocess.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
 from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
 from eailkit.provenance import Identity, fingerprint, identity
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 PLOT_POINTS = 8000
 
 
@@ -40,6 +40,7 @@ class RoomCache:
         points: (400, points_per_cell, 3), metres from the cell's middle and the floor.
         valid, empty, free: see `mapgrid.LocalClouds` and `mapgrid.free_cells`.
         cloud: sub-sampled whole cloud, world frame, for plots.
+        scan: all confident points around the square, world frame: what a turned square is laid on.
         source: the take that the cloud came from.
     """
 
@@ -51,6 +52,7 @@ class RoomCache:
     free: Bool[np.ndarray, " cells"]
     cloud: Float32[np.ndarray, "m 3"]
     source: str
+    scan: Float32[np.ndarray, "n 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,22 @@ class TakeCache:
     def position(self) -> Float32[np.ndarray, "seconds 2"]:
         """x and y of the device in the map's frame at mid_s, m; NaN where unknown."""
         return self._columns["position"]
+
+    @property
+    def displacement(self) -> Float32[np.ndarray, "seconds 2"]:
+        """How far the device moved from each window's first to its last moment, m, map's frame; NaN where unknown.
+
+        A label for velocity nets, and for references and checks.
+        """
+        return self._columns["displacement"]
+
+    @property
+    def facing(self) -> Float32[np.ndarray, " seconds"]:
+        """Where the head faces in the gravity frame, rad, from the IMU alone; see `preprocess.imu.facing`.
+
+        NaN where the sensor's mounting is unknown.
+        """
+        return self._columns["facing"]
 
     @property
     def heading(self) -> Float32[np.ndarray, " seconds"]:
@@ -185,6 +203,7 @@ def _prepare_room(root: Path, map_take: str, name: str, path: Path, points_per_c
         "side_m": grid.side_m,
         "floor_z_m": grid.floor_z_m,
         "cloud": shown.astype(np.float32),
+        "scan": points[near].astype(np.float32),
         "name": name,
         "source": map_take,
     }
@@ -195,8 +214,9 @@ def _load_room(path: Path) -> RoomCache:
     with np.load(path, allow_pickle=False) as a:
         grid = MapGrid(a["centre_xy_m"], float(a["side_m"]), float(a["floor_z_m"]))
         return RoomCache(
-            str(a["name"]), grid, a["points"], a["valid"], a["empty"], a["free"], a["cloud"], str(a["source"])
-        )
+            str(a["name"]), grid, a["points"], a["valid"], a["empty"], a["free"], a["cloud"], str(a["source"]),
+            a["scan"],
+        )  # fmt: skip
 
 
 def _load_grid(path: Path) -> MapGrid:
@@ -212,9 +232,11 @@ def _prepare_take(root: Path, name: str, room: str, grid: MapGrid, path: Path, o
     if (duration_s := dataset.info(name).duration_s) > 0:  # the IMU runs on after the take's end
         whole = mid_s - start_s + 0.5 <= duration_s + 1e-3
         windows, mid_s = windows[whole], mid_s[whole]
-    position = np.full((len(mid_s), 2), np.nan)
+    position = displacement = np.full((len(mid_s), 2), np.nan)
     if recording.trajectory is not None:
         position = recording.trajectory.position_at(mid_s)[:, :2]
+        ends = [recording.trajectory.position_at(mid_s + side)[:, :2] for side in (-0.5, 0.5)]
+        displacement = ends[1] - ends[0]
     rows, numbers = frame_seconds(recording, mid_s)
     if options["frames"] and numbers:
         images = decode_frames(find_ego_video(root / "takes" / name), numbers, size=options["frame_size"])
@@ -225,6 +247,8 @@ def _prepare_take(root: Path, name: str, room: str, grid: MapGrid, path: Path, o
     arrays = {
         "mid_s": mid_s - start_s,
         "position": position.astype(np.float32),
+        "displacement": displacement.astype(np.float32),
+        "facing": facing(even, quat_xyzw, mid_s).astype(np.float32),
         "heading": heading_seconds(recording, dataset.device_from_imu(name), even, quat_xyzw, mid_s).astype(np.float32),
         "cell": grid.label(position).astype(np.int16),
         "action": action_seconds(recording, mid_s, dataset.action_names),

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from eailkit.eail.features import QUARTERS, Features, RoomView, motion_features, quarter_turns
 from eailkit.eail.prepared import Prepared
-from eailkit.eail.stage1 import Features
 from eailkit.errors import DatasetError
-from eailkit.preprocess.mapgrid import CELLS, SIDE
+
+HYPOTHESES = 12  # headings that a recording is looked at under, 30 degrees apart
+JITTER_RAD = np.pi / HYPOTHESES  # how far the nearest of them can be from the truth
 
 
 @dataclass(frozen=True)
@@ -25,37 +27,48 @@ class Prediction:
         confidence: over the room's cells, (n, 400), any monotone scale; None where a method gives positions alone.
         position_m: ground positions in the map's frame, (n, 2); None means the cell of highest confidence.
         action: class probabilities, (n, classes), or None.
+        heading: probabilities of the angles 2 pi h / H that take the gravity frame to the map's, (n, H), or None.
     """
 
     confidence: Float[np.ndarray, "n cells"] | None = None
     position_m: Float[np.ndarray, "n 2"] | None = None
     action: Float[np.ndarray, "n classes"] | None = None
+    heading: Float[np.ndarray, "n headings"] | None = None
+
+
+def heading_angles(count: int = HYPOTHESES) -> Float[np.ndarray, " headings"]:
+    """The heading hypotheses, rad, the first being zero."""
+    return np.arange(count) * 2 * np.pi / count
 
 
 class SequenceBatches:
     """Draws sequences of T seconds of one split with their room's map; called with (rng, step).
 
-    A sequence is turned by one of the cached headings as a whole, since the heading is unknown but stays the same
-    for ten seconds; with stage 1's features, which hold no heading, there is one.
+    The room is seen at one of its views and quarter turns (`Features.views`), the facing turned with it: a turned room
+    is as good a room; the paper doesn't say, and few rooms need it. The first heading of a sequence is the true one,
+    off by as much as the nearest hypothesis can be at inference; the others are wrong by 30 degrees and more, so that
+    a model can learn to tell them apart.
 
     Args:
-        turn_map: turn the map's square by a random quarter turn, labels with it. The heading is unknown, so a turned
-            room is as good a room; the paper doesn't say, and few rooms need it.
+        hypotheses: headings of each sequence; one, the true one, where features hold no heading.
         shuffle_labels: give every sequence the labels of another one (a check: nothing may be learned).
     """
 
     def __init__(
         self, prepared: Prepared, features: Features, *, batch: int, time: int, split: str = "train",
-        turn_map: bool = True, shuffle_labels: bool = False,
+        hypotheses: int = 1, shuffle_labels: bool = False,
     ):  # fmt: skip
-        self.features, self.batch, self.time = features, batch, time
-        self.turn_map, self.shuffle_labels = turn_map, shuffle_labels
+        self.features, self.batch, self.time, self.shuffle_labels = features, batch, time, shuffle_labels
+        self.hypotheses = hypotheses if features.direction is not None else 1
         self.takes = [t for t in prepared.by_split(split) if len(t) >= time]
-        self.cell = [_labels(t.cell, prepared.rooms[t.room].empty) for t in self.takes]
+        self.views = {t.room: features.views.get(t.room) or [plain_view(prepared, features, t.room)] for t in self.takes}
+        self.cell = [
+            np.stack([[v.label(t.position, q) for q in range(QUARTERS)] for v in self.views[t.room]])
+            for t in self.takes
+        ]
         self.action = [np.asarray(t.action, np.int64) for t in self.takes]
-        self.empty = {t.room: np.asarray(prepared.rooms[t.room].empty, bool) for t in self.takes}
         starts = [np.arange(len(t) - time + 1) for t in self.takes]
-        labelled = [np.convolve(c >= 0, np.ones(time), "valid") > 0 for c in self.cell]
+        labelled = [np.convolve(c[0, 0] >= 0, np.ones(time), "valid") > 0 for c in self.cell]
         self.index = np.array(
             [(i, s) for i, (where, ok) in enumerate(zip(starts, labelled, strict=True)) for s in where[ok]], np.int64
         ).reshape(-1, 2)
@@ -71,33 +84,42 @@ class SequenceBatches:
     def __call__(self, rng: np.random.Generator, step: int) -> dict:
         rows = self.index[rng.integers(len(self.index), size=self.batch)]
         labels = self.index[rng.integers(len(self.index), size=self.batch)] if self.shuffle_labels else rows
-        imu, points, empty, cell, action = [], [], [], [], []
+        imu, facing, points, empty, cell, action = [], [], [], [], [], []
         for (i, s), (j, u) in zip(rows, labels, strict=True):
-            take = self.takes[i]
-            cached = self.features.takes[take.name]
-            imu.append(cached[rng.integers(len(cached)), s : s + self.time])
-            turned = quarter_turns(int(rng.integers(4)) if self.turn_map else 0)
-            points.append(self.features.rooms[take.room][turned])
-            empty.append(self.empty[take.room][turned])
-            label = self.cell[j][u : u + self.time]
-            cell.append(np.where(label >= 0, np.argsort(turned)[label], -1))
-            action.append(self.action[j][u : u + self.time])
+            take, view, quarter = self.takes[i], int(rng.integers(len(self.cell[i]))), int(rng.integers(QUARTERS))
+            seen = self.views[take.room][view]
+            seconds, others = slice(s, s + self.time), slice(u, u + self.time)
+            imu.append(self.features.takes[take.name][seconds])
+            facing.append(self._facing(take, seconds, seen.angle + quarter * np.pi / 2, rng))
+            points.append(seen.features[quarter])
+            empty.append(seen.empty[quarter])
+            cell.append(self.cell[j][view % len(self.cell[j]), quarter, others])
+            action.append(self.action[j][others])
         cell = torch.from_numpy(np.stack(cell))
         empty = torch.from_numpy(np.stack(empty))
         # a shuffled label may name a cell that is empty in this room: no such target exists
         cell = torch.where(empty.gather(1, cell.clamp(min=0)), torch.full_like(cell, -1), cell)
+        each = np.repeat(np.stack(imu)[:, None], self.hypotheses, axis=1)
         return {
-            "imu": torch.from_numpy(np.stack(imu).astype(np.float32)),
+            "imu": torch.from_numpy(motion_features(self.features.direction, each, np.stack(facing))),
             "points": torch.from_numpy(np.stack(points).astype(np.float32)),
             "empty": empty, "cell": cell, "action": torch.from_numpy(np.stack(action)),
         }  # fmt: skip
 
+    def _facing(self, take, seconds: slice, turned: float, rng: np.random.Generator) -> np.ndarray:
+        """Where the head faces on the turned map under each heading, (hypotheses, T); NaN where nothing is known."""
+        if take.name not in self.features.facing:
+            return np.full((self.hypotheses, self.time), np.nan)
+        off = np.append(0.0, rng.uniform(2 * JITTER_RAD, 2 * np.pi - 2 * JITTER_RAD, self.hypotheses - 1))
+        off += rng.uniform(-JITTER_RAD, JITTER_RAD)
+        known = self.features.facing[take.name][seconds] + np.asarray(take.heading)[seconds] + turned
+        return known + off[:, None]
 
-def quarter_turns(count: int) -> Int[np.ndarray, " cells"]:
-    """For each cell of the map turned by `count` quarter turns, the cell that it was before (row y, column x)."""
-    return np.rot90(np.arange(CELLS).reshape(SIDE, SIDE), count).ravel().copy()
 
-
-def _labels(cell: np.ndarray, empty: np.ndarray) -> np.ndarray:
-    cell = np.asarray(cell, np.int64)
-    return np.where((cell >= 0) & ~np.asarray(empty)[np.maximum(cell, 0)], cell, -1)
+def plain_view(prepared: Prepared, features: Features, room: str) -> RoomView:
+    """A room's map as it lies, and its quarter turns by moving cells alone: for features that hold no heading."""
+    empty = np.asarray(prepared.rooms[room].empty, bool)
+    turns = [quarter_turns(k) for k in range(QUARTERS)]
+    cells = np.asarray(features.rooms[room])
+    grid = prepared.rooms[room].grid
+    return RoomView(0.0, grid, np.stack([empty[t] for t in turns]), np.stack([cells[t] for t in turns]))

@@ -1,31 +1,37 @@
 """EAIL's first stage: one second of head motion and one square metre of map in the same space (EAIL section 4.1).
 
 `Stage1` holds the two trained encoders; image and text come from a frozen vision-language model whose features are
-computed once (`vision_language_targets`). After training, `embed_dataset` keeps the features that stage 2 reads.
+computed once (`targets`). After training, `features.embed_dataset` keeps the features that stage 2 reads.
+
+A place is worked at from one side, so motion and map are compared in one frame: the window is turned to where the head
+faces, and which way that is on the map enters the feature as an angle. Training knows it; at inference it is a
+hypothesis (`inference`), and one pass of the encoder serves all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch.nn import functional as F
 
 from eailkit.eail.prepared import Prepared
+from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.errors import DatasetError
-from eailkit.files import save_npy
 from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
 from eailkit.preprocess.imu import yaw
-from eailkit.preprocess.mapgrid import CELLS
+from eailkit.preprocess.mapgrid import CELLS, SIDE
 from eailkit.profiles import Profile
-from eailkit.provenance import Identity, content_digest, identity, weights_tag
+from eailkit.provenance import Identity, identity
 from eailkit.training import History, fit
-from eailkit.vision_language import VisionLanguage
+
+JITTER_RAD = 0.15  # training error of the known heading: where a head faces is a mean over a second
+UNDIRECTED = 0.1  # share of training rows whose heading is withheld, so that an unknown mounting is no surprise
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,9 @@ class Stage1Config:
         use_vision_language: False keeps gamma's term alone (Table 3, "w/o vision-language").
         one_per_place: at most one window per (take, cell) in a batch: two windows of a place would be each
             other's negatives, though negatives are "other times and locations" (EAIL Fig. 2).
-        turn_points: turn each cloud at random about the vertical. The IMU's heading is unknown, so nothing in it
-            can tell a room's orientation; the paper doesn't say, and few rooms need it.
+        directed: whether F^M knows where the head faces on the map. False turns every window and every cloud at
+            random instead, each alone, so that nothing can tell a direction: what a heading that is never known asks
+            for, and what this package did before.
     """
 
     imu_width: int = 32
@@ -50,7 +57,7 @@ class Stage1Config:
     weights: Stage1Weights = field(default_factory=Stage1Weights)
     use_vision_language: bool = True
     one_per_place: bool = True
-    turn_points: bool = True
+    directed: bool = True
 
     @staticmethod
     def of(profile: Profile, **changes) -> Stage1Config:
@@ -63,92 +70,59 @@ class Stage1Config:
 
 
 class Stage1(nn.Module):
-    """IMU encoder E_M, point encoder E_P and the learned temperature (EAIL Fig. 2)."""
+    """IMU encoder E_M, point encoder E_P and the learned temperature (EAIL Fig. 2).
+
+    `imu` and `points` are the two encoders; `motion` makes F^M of what the first one gives.
+    """
 
     forward_methods = ("loss",)
 
     def __init__(self, config: Stage1Config | None = None):
         super().__init__()
         self.config = config = config or Stage1Config()
-        self.imu = ImuResNet18(width=config.imu_width, embed_dim=config.embed_dim)
-        self.points = PointNet2(variant=config.points_variant, embed_dim=config.embed_dim)
+        d = config.embed_dim
+        self.imu = ImuResNet18(width=config.imu_width, embed_dim=d)
+        self.points = PointNet2(variant=config.points_variant, embed_dim=d)
+        self.direction = nn.Sequential(nn.Linear(d + 4, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
         self.logit_scale = LogitScale()
+
+    def motion(self, imu: Float[Tensor, "*batch dim"], facing: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
+        """F^M of what `imu` gives, for a head that faces the angle `facing` on the map, rad; not normalised.
+
+        F^M = z + MLP([z, cos a, sin a, cos 2a, sin 2a]); an angle of NaN, an unknown one, is four zeros.
+        """
+        if not self.config.directed:
+            facing = torch.full_like(facing, float("nan"))
+        return imu + self.direction(torch.cat([imu, direction_code(facing).to(imu.dtype)], dim=-1))
 
     def loss(self, batch: dict) -> dict[str, Tensor]:
         """Eq. 1 on a batch of `Stage1Batches`: total and its terms."""
-        imu = self.imu(batch["imu"])
+        imu = self.motion(self.imu(batch["imu"]), batch["facing"])
         points = self.points(batch["points"], batch["neighbours"])
         guided = self.config.use_vision_language
         return stage1_loss(
             batch["image"] if guided else None, batch["text"] if guided else None, imu.float(), points.float(),
             self.logit_scale(), weights=self.config.weights, has_image=batch["has_image"],
-            has_text=batch["has_text"], same_text=batch["same_text"],
+            has_text=batch["has_text"], same_text=batch["same_text"], same_place=batch["same_place"],
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class VisionLanguageTargets:
-    """Frozen image and text features of every second of every take, unit norm.
-
-    Attributes:
-        image: take name -> (n, d) float32; rows without a frame are zero.
-        text: unique captions -> (captions, d) float32, and caption_id: take name -> (n,) int, -1 without one.
-        identity: of the towers and the data that made them.
-    """
-
-    image: dict[str, np.ndarray]
-    text: np.ndarray
-    caption_id: dict[str, np.ndarray]
-    has_image: dict[str, np.ndarray]
-    identity: Identity
+def direction_code(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 4"]:
+    """(cos a, sin a, cos 2a, sin 2a) of angles in rad; zeros where one is NaN."""
+    code = torch.stack([angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin()], dim=-1)
+    return torch.nan_to_num(code, nan=0.0)
 
 
-def targets_identity(prepared: Prepared, towers: Identity, *, split: str = "train") -> Identity:
-    """What names the image and text features of a split; nothing is encoded."""
-    return identity(
-        "vision-language targets", code=(vision_language_targets, "eailkit.vision_language.towers"),
-        data=prepared.identity, split=split, towers=towers,
-    )  # fmt: skip
-
-
-def vision_language_targets(
-    prepared: Prepared, model: VisionLanguage, out_dir: str | Path, *, split: str = "train"
-) -> VisionLanguageTargets:
-    """Encode the frames and captions of a split once; features are kept as .npy files.
-
-    Args:
-        prepared: the cached dataset.
-        model: frozen towers.
-        out_dir: each pair of towers and each dataset has a folder of its own in it, so that two never mix.
-    """
-    made = targets_identity(prepared, model.identity, split=split)
-    out = Path(out_dir) / f"{model.name}.{made.key}"
-    takes = prepared.by_split(split)
-    captions = sorted({c for take in takes for c in take.caption if c})
-    index = {c: i for i, c in enumerate(captions)}
-    text = model.encode_texts(captions) if captions else np.zeros((0, model.embed_dim), np.float32)
-    image, has_image = {}, {}
-    for take in tqdm(takes, desc="frames to features", leave=False):
-        path = out / f"{take.name}.npy"
-        present = np.asarray(take.frame) >= 0
-        if path.exists():
-            features = np.load(path)
-        else:
-            features = np.zeros((len(take), model.embed_dim), np.float32)
-            if present.any():
-                rows = take.frame[present]
-                ids = [f"{take.name}/{row}" for row in rows]  # what a features file calls its rows
-                features[present] = np.asarray(model.encode_images(prepared.frames(take)[rows], ids=ids))
-            save_npy(path, features)
-        image[take.name], has_image[take.name] = features, present
-    ids = {take.name: np.array([index.get(c, -1) for c in take.caption], np.int64) for take in takes}
-    return VisionLanguageTargets(image, np.asarray(text, np.float32), ids, has_image, made)
+def facing_frame(windows: Tensor, facing: Tensor) -> Tensor:
+    """Gravity-frame windows turned so that x is where the head faces; left alone where that is unknown (NaN)."""
+    return yaw(windows, -torch.nan_to_num(facing, nan=0.0))
 
 
 class Stage1Batches:
     """Draws stage-1 batches: windows of one split with their clouds, image and text features.
 
-    Called with (rng, step). Only seconds with a labelled, non-empty cell take part.
+    Called with (rng, step). Only seconds with a labelled, non-empty cell take part. Map and facing are turned together
+    at random: a turned room is as good a room.
     """
 
     def __init__(
@@ -182,6 +156,8 @@ class Stage1Batches:
                 "check that the trajectory lies inside the map's square."
             )
         self.windows = [np.asarray(take.windows) for take in self.takes]
+        self.facing = [np.asarray(take.facing, np.float32) for take in self.takes]
+        self.heading = [np.asarray(take.heading, np.float32) for take in self.takes]
 
     def __len__(self) -> int:
         return len(self.take_id)
@@ -193,12 +169,20 @@ class Stage1Batches:
             rows = rows[np.sort(np.unique(key, return_index=True)[1])]
         rows = rows[: self.batch]
         take, second, place = self.take_id[rows], self.second[rows], torch.from_numpy(self.place[rows])
-        windows = torch.from_numpy(np.stack([self.windows[i][s] for i, s in zip(take, second, strict=True)]))
-        angle = torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32))
-        points = self.points[place]
-        if self.config.turn_points:
-            points = turn(points, torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32)))
-        batch = {"imu": yaw(windows, angle), "points": points, "neighbours": self.neighbours[place]}
+        pick = lambda each: torch.from_numpy(np.stack([each[i][s] for i, s in zip(take, second, strict=True)]))  # noqa: E731
+        uniform = lambda: torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32))  # noqa: E731
+        turned = uniform()
+        facing, heading = pick(self.facing), pick(self.heading)
+        windows = facing_frame(pick(self.windows), facing)
+        on_map = facing + heading + turned + torch.from_numpy(rng.normal(0, JITTER_RAD, len(rows)).astype(np.float32))
+        withheld = torch.from_numpy(rng.random(len(rows)) < (UNDIRECTED if self.config.directed else 1.0))
+        withheld |= on_map.isnan()
+        batch = {
+            "imu": torch.where(withheld[:, None, None], yaw(windows, uniform()), windows),
+            "facing": on_map.masked_fill(withheld, float("nan")),
+            "points": turn(self.points[place], turned), "neighbours": self.neighbours[place],
+            "same_place": same_place(place),
+        }  # fmt: skip
         return batch | self._targets(take, second)
 
     def _targets(self, take: np.ndarray, second: np.ndarray) -> dict:
@@ -214,6 +198,21 @@ class Stage1Batches:
             "has_image": torch.from_numpy(has_image), "has_text": torch.from_numpy(caption >= 0),
             "same_text": torch.from_numpy(caption[:, None] == caption[None]),
         }  # fmt: skip
+
+
+def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
+    """Which rows lie in one cell or in cells that touch, of one room: their clouds overlap by most of a metre.
+
+    Args:
+        place: room number * CELLS + cell, (n,).
+        reach: cells apart, of rows and of columns, that still count.
+
+    Returns:
+        (n, n) bool.
+    """
+    cell = place % CELLS
+    near = lambda at: (at[:, None] - at[None]).abs() <= reach  # noqa: E731
+    return (place[:, None] // CELLS == place[None] // CELLS) & near(cell // SIDE) & near(cell % SIDE)
 
 
 def turn(points: Tensor, angle: Tensor) -> Tensor:
@@ -254,92 +253,3 @@ def train_stage1(
         out_dir=out_dir, name=name, context=context, progress=progress,
     )  # fmt: skip
     return model.eval(), history
-
-
-def headings(count: int) -> np.ndarray:
-    """The yaws at which features are cached, radians, the first being zero."""
-    return np.arange(count) * 2 * np.pi / count
-
-
-@torch.inference_mode()
-def embed_imu(model: Stage1, windows: np.ndarray, angle: float = 0.0, *, batch: int = 512) -> np.ndarray:
-    """F^M of one-second windows (n, 6, 400) turned by one yaw: (n, d) float32, unit norm."""
-    out = []
-    for i in range(0, len(windows), batch):
-        block = torch.from_numpy(np.array(windows[i : i + batch], np.float32))
-        block = yaw(block, torch.full((len(block),), float(angle)))
-        out.append(nn.functional.normalize(model.imu(block).float(), dim=-1))
-    return torch.cat(out).numpy() if out else np.zeros((0, model.config.embed_dim), np.float32)
-
-
-@torch.inference_mode()
-def embed_cells(model: Stage1, points: np.ndarray, empty: np.ndarray, *, batch: int = 128) -> np.ndarray:
-    """F^P of a room's cells (400, P, 3): (400, d) float32, unit norm, zero where empty."""
-    features = np.zeros((len(points), model.config.embed_dim), np.float32)
-    rows = np.flatnonzero(~np.asarray(empty))
-    for i in range(0, len(rows), batch):
-        block = torch.from_numpy(np.ascontiguousarray(points[rows[i : i + batch]], dtype=np.float32))
-        features[rows[i : i + batch]] = nn.functional.normalize(model.points(block).float(), dim=-1).numpy()
-    return features
-
-
-@dataclass(frozen=True)
-class Features:
-    """Frozen stage-1 features: take name -> (yaws, n, d), room -> (400, d).
-
-    Attributes:
-        identity: of the weights and the data that made them; of features from elsewhere, of their values.
-    """
-
-    takes: dict[str, np.ndarray]
-    rooms: dict[str, np.ndarray]
-    identity: Identity | None = None
-
-    def __post_init__(self) -> None:
-        if self.identity is None:
-            values = {n: {k: content_digest(v) for k, v in getattr(self, n).items()} for n in ("takes", "rooms")}
-            object.__setattr__(self, "identity", identity("features", **values))
-
-    @property
-    def stage1_tag(self) -> str:
-        """Tag of the stage 1 that made them, "" for features from elsewhere."""
-        return self.identity.parts.get("stage1_tag", "")
-
-
-def features_identity(stage1_tag: str, prepared: Prepared, yaws: int) -> Identity:
-    """What names the features that a stage 1 of that tag makes of a dataset; nothing is computed."""
-    return identity(
-        "features", code=("eailkit.eail.stage1",), stage1_tag=stage1_tag, data=prepared.identity, yaws=yaws
-    )  # fmt: skip
-
-
-def embed_dataset(
-    model: Stage1, prepared: Prepared, out_dir: str | Path, *, yaws: int, progress: bool = True
-) -> Features:
-    """Cache F^M of every take and F^P of every room, as .npy files in a folder in out_dir named after the weights.
-
-    Training takes are kept at `yaws` headings (stage 2 turns a whole sequence by one of them), the others at the
-    first alone: averaging over four headings at inference moved validation success by less than a point.
-    """
-    made = features_identity(weights_tag(model), prepared, yaws)
-    out = Path(out_dir) / made.key
-    takes, rooms = {}, {}
-    for take in tqdm(prepared.takes, desc="IMU features", disable=not progress, leave=False):
-        count = yaws if take.split == "train" else 1
-        takes[take.name] = _cached(
-            out / f"imu.{take.name}.npy",
-            lambda take=take, count=count: np.stack(
-                [embed_imu(model, np.asarray(take.windows), a) for a in headings(count)]
-            ),
-        )
-    for name, room in tqdm(prepared.rooms.items(), desc="map features", disable=not progress, leave=False):
-        rooms[name] = _cached(out / f"map.{name}.npy", lambda room=room: embed_cells(model, room.points, room.empty))
-    return Features(takes, rooms, made)
-
-
-def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    value = make()
-    save_npy(path, value)
-    return value

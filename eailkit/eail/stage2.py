@@ -238,7 +238,7 @@ class SpatioTemporalReasoner(nn.Module):
 
 
 def stage2_loss(
-    location_logits: Float[Tensor, "batch time cells"],
+    location_logits: Float[Tensor, "batch headings time cells"],
     action_logits: Float[Tensor, "batch time actions"],
     cell: Int[Tensor, "batch time"],
     action: Int[Tensor, "batch time"],
@@ -246,8 +246,14 @@ def stage2_loss(
     *,
     use_action_loss: bool = True,
 ) -> dict[str, Tensor]:
-    """L_stage2 = L_traj + L_action (EAIL section 4.2.2), seconds without a label ignored."""
-    trajectory = trajectory_loss(location_logits, cell, empty)
+    """L_stage2 = L_traj + L_action (EAIL section 4.2.2), seconds without a label ignored.
+
+    The first heading is the true one. L_traj is Eq. 2 over the cells of all headings together, since the heading is a
+    latent variable: a model that gives a wrong heading much weight pays as for a wrong cell. With one heading it is
+    Eq. 2 itself.
+    """
+    every = rearrange(location_logits, "b h t s -> b t (h s)")
+    trajectory = trajectory_loss(every, cell, empty.repeat(1, location_logits.shape[1]))
     if not use_action_loss:
         return {"total": trajectory, "trajectory": trajectory}
     actions = action_loss(action_logits, action)

@@ -63,6 +63,26 @@ def _ball_query(x, y, z, centres, radius_squared, groups):
             groups[s, k] = groups[s, 0]
 
 
+@_jit
+def _lattice_points(x, y, z, spacing, side, chosen, taken):
+    n, n_centres = x.shape[0], chosen.shape[0]
+    half = side // 2
+    found = 0
+    taken[:] = False
+    for i in range(n):
+        a = min(max(int(np.floor(x[i] / spacing)) + half, 0), side - 1)
+        b = min(max(int(np.floor(y[i] / spacing)) + half, 0), side - 1)
+        c = min(max(int(np.floor(z[i] / spacing)) + half, 0), side - 1)
+        if not taken[a, b, c]:
+            taken[a, b, c] = True
+            chosen[found] = i
+            found += 1
+            if found == n_centres:
+                break
+    for k in range(found, n_centres):
+        chosen[k] = chosen[0]
+
+
 def _index_dtype(n: int) -> type:
     return np.int16 if n <= np.iinfo(np.int16).max else np.int32
 
@@ -98,6 +118,35 @@ def farthest_points(
     chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
     for cloud, out in zip(clouds, chosen, strict=True):
         _farthest_points(cloud[0], cloud[1], cloud[2], first, out)
+    return chosen
+
+
+LATTICE_SIDE = 64  # boxes a side, around the origin; what lies farther out counts as in the last one
+
+
+def lattice_points(
+    points: Float[np.ndarray, "batch n 3"], n_centres: int, spacing_m: float
+) -> Int[np.ndarray, "batch centres"]:
+    """Indices of the first point in each box of a lattice: points that spread over a cloud and don't hang on a chain.
+
+    Each farthest point hangs on all before it, so that one point more or less in a scan gives other centres
+    everywhere. Here a box answers for itself: its centre is the first of its points in the cloud's own order, which
+    `mapgrid.local_clouds` hangs on places. Of more than `n_centres` boxes those whose first point comes first stay;
+    fewer are filled by repetition, harmless under max pooling.
+
+    Args:
+        points: coordinates in metres; computed in float32.
+        n_centres: how many to choose.
+        spacing_m: side of a box, m; the lattice has a corner at the origin.
+
+    Raises:
+        ValueError: a shape other than (B, N, 3), or coordinates that aren't finite.
+    """
+    clouds = _as_clouds(points)
+    chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
+    taken = np.empty((LATTICE_SIDE,) * 3, dtype=np.bool_)
+    for cloud, out in zip(clouds, chosen, strict=True):
+        _lattice_points(cloud[0], cloud[1], cloud[2], np.float32(spacing_m), LATTICE_SIDE, out, taken)
     return chosen
 
 
@@ -196,15 +245,16 @@ class Neighbours:
 
 def find_neighbours(
     points: Float[Tensor, "batch n 3"],
-    levels: tuple[tuple[int, tuple[float, ...], tuple[int, ...]], ...],
+    levels: tuple[tuple[int, tuple[float, ...], tuple[int, ...], float | None], ...],
     *,
     first: int = 0,
 ) -> Neighbours:
-    """Farthest points and ball queries of every level, on the CPU.
+    """Centres and ball queries of every level, on the CPU.
 
     Args:
         points: metres.
-        levels: per level (number of centres, radii in metres, group sizes).
+        levels: per level (number of centres, radii in metres, group sizes, spacing in metres of the lattice that
+            centres are taken from, or None for farthest points).
         first: index of the first centre of every level.
 
     Raises:
@@ -212,13 +262,17 @@ def find_neighbours(
     """
     clouds = points.detach().float().cpu().numpy()
     centres, groups = [], []
-    for n_centres, radii_m, n_samples in levels:
+    for n_centres, radii_m, n_samples, spacing_m in levels:
         if n_centres > clouds.shape[1]:
             raise ConfigError(
                 f"PointNet2: found {clouds.shape[1]} points for {n_centres} centres; expected at least as many points "
                 "as centres; sample more points a cell or take a smaller variant."
             )
-        chosen = farthest_points(clouds, n_centres, first=first)
+        chosen = (
+            farthest_points(clouds, n_centres, first=first)
+            if spacing_m is None
+            else lattice_points(clouds, n_centres, spacing_m)
+        )
         centres.append(torch.from_numpy(chosen))
         groups.append(
             tuple(torch.from_numpy(ball_query(clouds, chosen, r, k)) for r, k in zip(radii_m, n_samples, strict=True))

@@ -22,12 +22,18 @@ from eailkit.errors import ConfigError
 
 @dataclass(frozen=True)
 class Level:
-    """One set-abstraction level: how many centres, and per radius the radius (m), group size and layer widths."""
+    """One set-abstraction level: how many centres, and per radius the radius (m), group size and layer widths.
+
+    Attributes:
+        spacing_m: of the lattice whose boxes give the centres (`neighbours.lattice_points`), m; None takes farthest
+            points, as PointNet++ does.
+    """
 
     centres: int
     radii_m: tuple[float, ...]
     samples: tuple[int, ...]
     widths: tuple[tuple[int, ...], ...]
+    spacing_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class PointsConfig:
 
     Attributes:
         levels: the set-abstraction levels. SSG: 512 centres x 32 within 0.2 m, then 128 x 64 within 0.4 m.
-            Quick: one level of 48 centres x 16 within 0.3 m, from 512 points.
+            Quick: one level of 64 centres x 16 within 0.3 m, from 512 points, a centre a box of a 0.25 m lattice.
         global_widths: layers of the last level, which groups all. SSG and MSG: (256, 512, 1024). Quick: (128, 256).
         embed_dim: length of the output vector. SLIP: 512. Quick: 128. None gives the global feature itself.
     """
@@ -54,7 +60,7 @@ _MSG = (
     Level(512, (0.1, 0.2, 0.4), (16, 32, 128), ((32, 32, 64), (64, 64, 128), (64, 96, 128))),
     Level(128, (0.2, 0.4, 0.8), (32, 64, 128), ((64, 64, 128), (128, 128, 256), (128, 128, 256))),
 )
-_QUICK = (Level(48, (0.3,), (16,), ((32, 64),)),)
+_QUICK = (Level(64, (0.3,), (16,), ((32, 64),), spacing_m=0.25),)
 
 VARIANTS: dict[str, PointsConfig] = {
     "ssg": PointsConfig(_SSG),  # 807,744 parameters
@@ -224,7 +230,7 @@ class PointNet2(nn.Module):
 
     def neighbours(self, points: Float[Tensor, "batch n 3"], *, first: int = 0) -> Neighbours:
         """Farthest points and ball queries of every level, to compute once per room and index by batch."""
-        levels = tuple((level.centres, level.radii_m, level.samples) for level in self.config.levels)
+        levels = tuple((level.centres, level.radii_m, level.samples, level.spacing_m) for level in self.config.levels)
         return find_neighbours(points, levels, first=first)
 
     def forward(

@@ -218,6 +218,32 @@ def second_windows(
     return windows, origin + second + np.arange(count) + 0.5
 
 
+def facing(
+    imu: ImuStream, quat_gravity_imu_xyzw: Float[np.ndarray, "n 4"], mid_s: Float[np.ndarray, " seconds"]
+) -> Float[np.ndarray, " seconds"]:
+    """Where the head faces in the gravity frame over the second around each time: angle about z, rad.
+
+    From the filter's orientation and the sensor's mounting alone: the horizontal part of the head's forward axis, its
+    mean over the second. It is known up to the one angle that takes the gravity frame to a map's, the heading.
+
+    Args:
+        imu: the stream that the quaternions belong to, sensor or head axes.
+        quat_gravity_imu_xyzw: what `orientation` returned.
+        mid_s: middles of the seconds, on the stream's clock.
+
+    Returns:
+        NaN where the source doesn't say how the sensor sits on the head.
+    """
+    if imu.frame != "head" and imu.R_head_sensor is None:
+        return np.full(len(mid_s), np.nan)
+    forward = np.array([1.0, 0.0, 0.0]) if imu.frame == "head" else np.asarray(imu.R_head_sensor)[0]
+    ahead = rotate_each(np.ascontiguousarray(quat_gravity_imu_xyzw), np.tile(forward, (len(imu), 1)))[:, :2]
+    total = np.concatenate([np.zeros((1, 2)), np.cumsum(ahead, axis=0)])
+    low, high = (np.searchsorted(imu.t_s, mid_s + side) for side in (-0.5, 0.5))
+    mean = total[np.maximum(high, low + 1).clip(max=len(imu))] - total[low.clip(max=len(imu) - 1)]
+    return np.arctan2(mean[:, 1], mean[:, 0])
+
+
 def yaw(
     windows: Float[Tensor, "*batch 6 samples"], angle: float | Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch 6 samples"]:

@@ -25,6 +25,8 @@ PASSAGE_M = 0.06
 LEAN_M = 0.25  # how far a head leans over a counter, past the feet
 MARGIN_M = 0.15  # of the square; the rest of a lean is within the pitch that labels forgive
 RASTER_M = 0.05
+VOXEL_M = 0.05
+HEAVY = 4  # points from which a voxel counts in full
 
 
 @dataclass(frozen=True)
@@ -241,31 +243,69 @@ def local_clouds(
 ) -> LocalClouds:
     """The 1 m x 1 m column of points around every cell's middle, as EAIL's point encoder wants it.
 
-    Heights from 0.3 m under the floor to 3.5 m above count (outliers don't). A column with more points than
-    `points_per_cell` (paper: 8192) is sub-sampled at random; one with fewer is repeated to fill, `valid` says which.
+    Heights from 0.3 m under the floor to 3.5 m above count (outliers don't). What a column holds is a property of the
+    map, not of a draw: points become the centroids of 5 cm voxels (`voxel_centroids`), and of a column with more than
+    `points_per_cell` (paper: 8192) those stay whose voxels come first in an order that hangs on their place alone, so
+    that a scan with a few points less or more gives nearly the same cloud. They stand in that order, the first ones
+    spread over the column like the rest. One with fewer is repeated to fill, `valid` says which.
     No scaling to a unit sphere: PointNet++'s radii are then metres.
+
+    Args:
+        points_world_m: metres, the map's frame.
+        grid: the square.
+        points_per_cell: points of each cloud.
+        seed: of the order of voxels; another one is another sample of the same map, for augmentation.
     """
+    points_world_m = np.asarray(points_world_m, dtype=np.float64)
     height = points_world_m[:, 2] - grid.floor_z_m
     reach = grid.side_m / 2 + COLUMN_M / 2
     keep = (np.abs(points_world_m[:, :2] - grid.centre_xy_m) <= reach).all(axis=1) & (height >= -0.3) & (height <= 3.5)
-    near = np.column_stack([points_world_m[keep, :2], height[keep]]).astype(np.float64)
-    near = near[np.lexsort((near[:, 2], near[:, 1], near[:, 0]))]  # same points in another order, same clouds
+    near = points_world_m[keep]
+    voxels = voxel_centroids(near, seed=seed) - (0.0, 0.0, grid.floor_z_m)
     cells = grid.n * grid.n
     points = np.zeros((cells, points_per_cell, 3), dtype=np.float32)
     valid = np.zeros((cells, points_per_cell), dtype=bool)
     count = np.zeros(cells, dtype=np.int64)
     for column in range(grid.n):
         x = grid.origin_xy_m[0] + (column + 0.5) * grid.pitch_m
-        a, b = np.searchsorted(near[:, 0], [x - COLUMN_M / 2, x + COLUMN_M / 2])
-        strip = near[a:b][np.argsort(near[a:b, 1], kind="stable")]
+        strip = voxels[np.abs(voxels[:, 0] - x) <= COLUMN_M / 2]
+        raw_y = np.sort(near[np.abs(near[:, 0] - x) <= COLUMN_M / 2, 1])
         for row in range(grid.n):
             y, cell = grid.origin_xy_m[1] + (row + 0.5) * grid.pitch_m, row * grid.n + column
-            c, d = np.searchsorted(strip[:, 1], [y - COLUMN_M / 2, y + COLUMN_M / 2])
-            count[cell] = found = d - c
-            if not found:
-                continue
-            rng = np.random.default_rng((seed, cell))
-            order = rng.choice(found, min(found, points_per_cell), replace=False)
-            points[cell] = strip[c + np.resize(order, points_per_cell)] - (x, y, 0.0)
-            valid[cell, : len(order)] = True
+            count[cell] = np.diff(np.searchsorted(raw_y, [y - COLUMN_M / 2, y + COLUMN_M / 2]))[0]
+            chosen = np.flatnonzero(np.abs(strip[:, 1] - y) <= COLUMN_M / 2)[:points_per_cell]
+            if len(chosen):
+                points[cell] = strip[np.resize(chosen, points_per_cell)] - (x, y, 0.0)
+                valid[cell, : len(chosen)] = True
     return LocalClouds(points, valid, count < MIN_POINTS, count)
+
+
+def voxel_centroids(points_m: Float[np.ndarray, "n 3"], *, seed: int = 0) -> Float[np.ndarray, "voxels 3"]:
+    """Centroids of the points in each 5 cm voxel, in an order that hangs on the voxels' places.
+
+    Each voxel draws -log(u) / w with u a hash of its indices and w its number of points, at most `HEAVY`, and the
+    smallest come first: a sample without replacement in which a voxel's chance grows with its weight (Efraimidis and
+    Spirakis 2006), as in a random draw of points, but the same voxels win in a slightly different scan.
+    """
+    index = np.floor(points_m / VOXEL_M).astype(np.int64)
+    order = np.lexsort((*points_m.T[::-1], *index.T[::-1]))  # same points in another order, same sums
+    points_m, index = points_m[order], index[order]
+    first = np.flatnonzero(np.any(np.diff(index, axis=0, prepend=index[:1] - 1), axis=1))
+    if not len(first):
+        return np.zeros((0, 3))
+    count = np.diff(np.append(first, len(points_m)))
+    centroid = np.add.reduceat(points_m, first, axis=0) / count[:, None]
+    weight = np.minimum(count, HEAVY)
+    return centroid[np.argsort(-np.log(_hash(index[first], seed)) / weight, kind="stable")]
+
+
+def _hash(index: Int[np.ndarray, "voxels 3"], seed: int) -> Float[np.ndarray, " voxels"]:
+    """A number in (0, 1) for each voxel, by the finalizer of splitmix64."""
+    with np.errstate(over="ignore"):
+        x = np.full(len(index), seed, dtype=np.uint64)
+        for axis in range(3):
+            x = (x ^ index[:, axis].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            x ^= x >> np.uint64(31)
+    return ((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
