@@ -151,15 +151,17 @@ class Features:
         """Tag of the stage 1 that made them, "" for features from elsewhere."""
         return self.identity.parts.get("stage1_tag", "")
 
-    def motion(self, name: str, heading: float | np.ndarray, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """F^M of some seconds of a take, unit norm, float32, under a heading: (n, d).
+    def facing_of(self, name: str) -> Float[np.ndarray, " n"]:
+        """Where the head faces in a take's gravity frame, rad; NaN where nothing is known."""
+        return np.asarray(self.facing.get(name, np.full(len(self.takes[name]), np.nan)))
+
+    def motion(self, name: str, heading: float | np.ndarray) -> Float[np.ndarray, "n dim"]:
+        """F^M of a take's seconds, unit norm, float32, under a heading.
 
         Args:
             heading: the angle that takes the gravity frame to the map's, rad: one for all, or one a second.
         """
-        imu = np.array(self.takes[name][rows], np.float32)
-        facing = self.facing[name][rows] if name in self.facing else np.full(len(imu), np.nan)
-        return motion_features(self.direction, imu, np.asarray(facing + heading, np.float32))
+        return motion_features(self.direction, self.takes[name], self.facing_of(name) + heading)
 
 
 @torch.inference_mode()

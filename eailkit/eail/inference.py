@@ -1,25 +1,24 @@
-"""Train stage 2 on cached features and run it over whole recordings (EAIL sections 4.2 and 5.1).
+"""Train stage 2 on cached features and run it over takes (EAIL sections 4.2 and 5.1).
 
-A recording is cut into windows of T = 10 s; their probabilities are averaged where they overlap. Everything here
-reads stage-1 features (`stage1.Features`) and rooms; nothing looks at a trajectory but for its labels in training.
+Everything here reads stage-1 features (`features.Features`) and rooms; nothing looks at a trajectory but for its labels
+in training, and for a heading where the protocol is "published".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
-from jaxtyping import Bool, Float
+from einops import rearrange
 
-from eailkit.eail.features import Features, motion_features
+from eailkit.eail.features import Features
+from eailkit.eail.headings import HeadingMaps, heading_maps, heading_posterior, under_headings
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction, SequenceBatches, heading_angles
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
-from eailkit.errors import CheckpointError
+from eailkit.errors import CheckpointError, ConfigError
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, identity
 from eailkit.training import History, TrainConfig, fit
@@ -70,19 +69,6 @@ def train_stage2(
     return model.eval(), history
 
 
-def under_headings(
-    model: SpatioTemporalReasoner | Callable,
-    imu: Float[torch.Tensor, "batch headings time dim"],
-    points: Float[torch.Tensor, "batch cells dim"],
-    empty: Bool[torch.Tensor, "batch cells"],
-) -> tuple[Float[torch.Tensor, "batch headings time cells"], Float[torch.Tensor, "batch headings time actions"]]:
-    """Location and action logits of each sequence under each of its headings, which differ in F^M alone."""
-    headings = imu.shape[1]
-    spread = lambda x: repeat(x, "b ... -> (b h) ...", h=headings)  # noqa: E731
-    found = model(rearrange(imu, "b h t d -> (b h) t d"), spread(points), spread(empty))
-    return tuple(rearrange(x, "(b h) ... -> b h ...", h=headings) for x in found)
-
-
 def stage2_identity(
     prepared: Prepared, features: Identity, profile: Profile, config: Stage2Config, *, use_action_loss: bool = True
 ) -> Identity:
@@ -125,9 +111,9 @@ def validation_loss(
             around = np.asarray(take.heading)[:, None] + heading_angles()  # the true one first, as the loss wants it
             known = features.direction is not None
             maps = heading_maps(
-                model, features, take.name, features.rooms[take.room], room.empty,
-                headings=np.nan_to_num(around if known else around[:, :1]), time=profile.sequence_s,
-                stride=profile.sequence_s,
+                model, features.direction, features.takes[take.name], features.facing_of(take.name),
+                features.rooms[take.room], room.empty, headings=np.nan_to_num(around if known else around[:, :1]),
+                time=profile.sequence_s, stride=profile.sequence_s,
             )  # fmt: skip
             location, action = (torch.from_numpy(p[None]).clamp(min=1e-12).log() for p in (maps.joint, maps.action[:, 0]))
             cell, label = (torch.from_numpy(np.asarray(a, np.int64)[None]) for a in (take.cell, take.action))
@@ -151,75 +137,55 @@ def stage2_config(profile: Profile, actions: int, **changes) -> Stage2Config:
     )
 
 
-@dataclass(frozen=True)
-class HeadingMaps:
-    """What stage 2 says of a recording under every heading, a row a second.
-
-    Attributes:
-        headings: the angles that take the gravity frame to the map's, rad, (H,), or (n, H) where they follow a second.
-        joint: probability of a heading and a cell, as far as ten seconds tell, (n, H, 400): sums to one a second.
-        action: probabilities of actions under each heading, (n, H, classes).
-    """
-
-    headings: np.ndarray
-    joint: Float[np.ndarray, "n headings cells"]
-    action: Float[np.ndarray, "n headings classes"]
-
-    def weighed(self, weight: Float[np.ndarray, "n headings"]) -> Prediction:
-        """Maps and actions averaged over headings, each counting by its probability of each second."""
-        given = self.joint / np.maximum(self.joint.sum(2, keepdims=True), 1e-30)
-        weight = weight.astype(np.float32)
-        confidence = np.einsum("th,ths->ts", weight, given)
-        return Prediction(confidence, None, np.einsum("th,tha->ta", weight, self.action), weight)
+PROTOCOLS = ("inferred", "published", "heading throughout")
 
 
-@torch.inference_mode()
-def heading_maps(
+def take_maps(
     model: SpatioTemporalReasoner,
+    prepared: Prepared,
     features: Features,
-    name: str,
-    points: Float[np.ndarray, "cells dim"],
-    empty: Bool[np.ndarray, " cells"],
+    take,
     *,
-    headings: Float[np.ndarray, " *n headings"],
-    time: int = 10,
-    stride: int = 1,
-    batch: int = 4,
+    profile: Profile,
+    imu_of=None,
+    protocol: str = "inferred",
 ) -> HeadingMaps:
-    """Run stage 2 over a recording of any length under each heading: overlapping windows, probabilities averaged.
+    """Stage 2's maps of one cached take under each heading that a protocol leaves open.
 
-    Windows of `time` seconds start every `stride` seconds, and one more ends with the recording; a recording
-    shorter than a window is padded with its last second, and the padding thrown away.
+    "inferred" knows nothing of the true path or orientation: twelve headings. "published" starts in the ground truth's
+    orientation, as RoNIN's public loader does, and drifts with the filter: one heading. "heading throughout" corrects
+    that drift too. The last two use ground truth.
 
     Args:
-        name: of the recording in `features`.
-        headings: rad, (H,) or (n, H).
+        imu_of: another take whose IMU is fed instead (a reference).
+
+    Raises:
+        CheckpointError: the features are another stage 1's than the model was trained on.
+        ConfigError: no such protocol.
     """
-    n, hypotheses = len(features.takes[name]), headings.shape[-1]
-    around = np.broadcast_to(headings, (n, hypotheses))
-    # (n, H, d): what the encoder gave is one and the same under each heading
-    motion = np.stack([features.motion(name, around[:, h]) for h in range(hypotheses)], axis=1)
-    padded = np.concatenate([motion, np.repeat(motion[-1:], max(0, time - n), axis=0)])
-    starts = np.unique(np.append(np.arange(0, len(padded) - time + 1, stride), len(padded) - time))
-    device = next(model.parameters()).device
-    place = torch.from_numpy(np.array(points, np.float32)).to(device)
-    empty_mask = torch.from_numpy(np.array(empty, bool)).to(device)
-    seen = np.zeros(len(padded))
-    cells = np.zeros((len(padded), hypotheses, len(points)), np.float32)
-    actions = np.zeros((len(padded), hypotheses, model.config.actions), np.float32)
-    for i in range(0, len(starts), batch):
-        block = starts[i : i + batch]
-        rows = torch.from_numpy(np.stack([padded[s : s + time] for s in block])).to(device)
-        location, action = under_headings(
-            model, rearrange(rows, "b t h d -> b h t d"), place.expand(len(block), -1, -1),
-            empty_mask.expand(len(block), -1),
-        )  # fmt: skip
-        joint = rearrange(location.float(), "b h t s -> b t (h s)").softmax(-1)
-        joint = rearrange(joint, "b t (h s) -> b t h s", h=hypotheses).cpu().numpy()
-        action = rearrange(action.float().softmax(-1), "b h t a -> b t h a").cpu().numpy()
-        for s, c, a in zip(block, joint, action, strict=True):
-            cells[s : s + time] += c
-            actions[s : s + time] += a
-            seen[s : s + time] += 1
-    cells, actions = (x[:n] / seen[:n, None, None].astype(np.float32) for x in (cells, actions))
-    return HeadingMaps(headings, cells, actions)
+    check_belongs(model, features.stage1_tag)
+    fed = imu_of or take
+    rows = np.arange(len(take)) % len(fed)
+    true = np.asarray(fed.heading, float)[rows]
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol: found '{protocol}'; expected one of {', '.join(PROTOCOLS)}; choose one of these.")
+    headings = {
+        "inferred": heading_angles(),
+        "published": true[np.flatnonzero(np.isfinite(true))[:1]],
+        "heading throughout": true[:, None],
+    }[protocol]
+    if features.direction is None:
+        headings = np.zeros(1)
+    return heading_maps(
+        model, features.direction, features.takes[fed.name][rows], features.facing_of(fed.name)[rows],
+        features.rooms[take.room], prepared.rooms[take.room].empty, headings=headings, time=profile.sequence_s,
+        stride=profile.eval_stride_s,
+    )  # fmt: skip
+
+
+def predict_take(
+    model: SpatioTemporalReasoner, prepared: Prepared, features: Features, take, *, profile: Profile, **options
+) -> Prediction:
+    """EAIL's answer on one cached take: `take_maps`, each heading weighed by what the whole take says of it."""
+    maps = take_maps(model, prepared, features, take, profile=profile, **options)
+    return maps.weighed(heading_posterior(maps))

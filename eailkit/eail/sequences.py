@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from eailkit.eail.features import QUARTERS, Features, RoomView, motion_features, quarter_turns
 from eailkit.eail.prepared import Prepared

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.targets import VisionLanguageTargets
