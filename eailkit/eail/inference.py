@@ -132,6 +132,7 @@ def stage2_config(profile: Profile, actions: int, **changes) -> Stage2Config:
         embed_dim=profile.embed_dim,
         channels=profile.conv_channels,
         blocks=profile.conv_blocks,
+        place_code=True,
         actions=actions,
         **changes,
     )

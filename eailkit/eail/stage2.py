@@ -40,6 +40,9 @@ class Stage2Config:
         spatial_dilations: of the dilated 3D convolutions; 1, 2, 4 and 1 see 17 of the 20 cells.
         actions: number of classes (35 in the paper).
         action_hidden: width of the action MLP; the paper doesn't say.
+        place_code: whether the volumes know where in the square a cell lies: five numbers of its place, each weighed by
+            the motion, so that "faces this way" can say "stands on that side". Convolutions alone forget it, and the
+            paper doesn't say.
         temporal, spatial: whether the module is there (Table 3).
         imu_residual, points_residual: the two residuals (Table 5).
         use_points: whether the action head sees the map, location_attention: through the predicted
@@ -57,6 +60,7 @@ class Stage2Config:
     actions: int = 35
     action_hidden: int = 128
     action_dropout: float = 0.3
+    place_code: bool = False
     temporal: bool = True
     spatial: bool = True
     imu_residual: bool = True
@@ -84,6 +88,13 @@ def correspondence_heatmap(
     """
     heat = torch.einsum("btd,bsd->bts", F.normalize(imu, dim=-1), F.normalize(points, dim=-1))
     return heat.masked_fill(empty[:, None, :], 0.0)
+
+
+def place_code() -> Float[Tensor, "cells 5"]:
+    """x, y, x^2 - y^2, 2 x y and x^2 + y^2 of each cell, -1 to 1 across the square; row y, column x."""
+    axis = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
+    y, x = (v.flatten() for v in torch.meshgrid(axis, axis, indexing="ij"))
+    return torch.stack([x, y, x * x - y * y, 2 * x * y, x * x + y * y], dim=1)
 
 
 def location_attention(
@@ -157,6 +168,9 @@ class SpatioTemporalReasoner(nn.Module):
         self.project_imu = nn.Linear(d, c)
         self.project_points = nn.Linear(d, c)
         self.temporal_in = nn.Conv3d(1 + c, c, 1)
+        if config.place_code:
+            self.register_buffer("places", place_code(), persistent=False)
+            self.place_weight = nn.Linear(d, self.places.shape[1] * c)
         depth = config.temporal_depth if config.temporal else 0
         self.temporal = nn.ModuleList(_Block(light, c, (config.temporal_kernel, 3, 3)) for _ in range(depth))
         self.spatial_in = nn.Conv3d(2 * c, c, 1)
@@ -195,6 +209,9 @@ class SpatioTemporalReasoner(nn.Module):
         weight, bias = self.temporal_in.weight.flatten(1), self.temporal_in.bias
         both = torch.stack([heat * 10.0, torch.ones_like(heat)], dim=-1)  # cosines are small: bring them near 1
         rows = torch.stack([weight[:, 0].expand(batch, time, c), F.linear(motion, weight[:, 1:], bias)], dim=-2)
+        if config.place_code:
+            both = torch.cat([both, self.places.to(both.dtype).expand(batch, time, -1, -1)], dim=-1)
+            rows = torch.cat([rows, rearrange(self.place_weight(imu), "b t (k c) -> b t k c", c=c)], dim=-2)
         refined = rearrange(both @ rows, "b t (y x) c -> b c t y x", y=SIDE)
         for block in self.temporal:
             refined = block(refined)
