@@ -108,9 +108,10 @@ def _criterion_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
 def _bounds_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
     rows = []
     for split, rooms in frame.groupby("split", sort=False):
-        mean = {name: round(float(rooms[name].mean()), 3) for name in BOUNDS}
-        spread = {name: round(float(rooms[name].std()), 3) if len(rooms) > 1 else 0.0 for name in BOUNDS}
-        each = rooms.drop(columns="split").round(3).to_dict("records")
+        names = [name for name in BOUNDS if rooms[name].notna().any()]  # rooms of too few takes have no oracle
+        mean = {name: round(float(rooms[name].mean()), 3) for name in names}
+        spread = {name: round(float(rooms[name].std()), 3) if rooms[name].count() > 1 else 0.0 for name in names}
+        each = [room.dropna().to_dict() for _, room in rooms.drop(columns="split").round(3).iterrows()]
         rows.append(LedgerRow(
             id=split, question=f"How much can any method know of the place on {split}?",
             config={"spread": "standard deviation over rooms", "rooms": each}, mean=mean, spread=spread,
