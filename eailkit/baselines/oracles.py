@@ -26,7 +26,7 @@ TRUE_ACTION = f"oracle: true action, from {OTHER_TAKES} takes"
 
 REACH_CELLS = 15  # from the square's middle to its corners are 14.1
 BINS_PER_CELL = 2
-SPREAD_CELLS = 1.5  # standard deviation; between one and two cells the validation takes hardly tell apart
+SPREAD_CELLS = 1.5  # standard deviation, chosen on validation takes, which hardly tell one cell from two
 
 
 def facing_prior(prepared: Prepared, take, *, splits: tuple[str, ...] = ("train",)) -> Prediction:
@@ -81,7 +81,7 @@ def _around_middle(xy_m: np.ndarray, facing: np.ndarray, grid: MapGrid) -> np.nd
     return turn_xy((xy_m - grid.centre_xy_m) / grid.pitch_m, -facing)
 
 
-def true_velocities(prepared: Prepared, take) -> Prediction:
+def true_velocities(take) -> Prediction:
     """Dead reckoning with a net that errs nowhere: true moves, turned by the heading that the IMU believes in.
 
     A second's true displacement in the gravity frame is what a perfect velocity net would say. It is turned to the

@@ -139,7 +139,7 @@ def bounds(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-uns
                 _success(prepared, here, lambda t: oracles.action_oracle(prepared, t)),
                 _mean([oracles.starved_share(prepared, t) for t in here]),
                 _success(prepared, here, lambda t: oracles.best_constant_place(prepared, t)),
-                _success(prepared, here, lambda t: oracles.true_velocities(prepared, t)),
+                _success(prepared, here, oracles.true_velocities),
                 _success(prepared, here, lambda t: oracles.facing_prior(prepared, t)),
                 _success(prepared, here, lambda t: priors.free_space(prepared, t)),
                 _success(prepared, here, lambda t: priors.occupancy(prepared, t)),
@@ -149,6 +149,19 @@ def bounds(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-uns
             about = {"split": split, "room": room, "side_m": prepared.rooms[room].grid.side_m, "takes": len(here)}
             rows.append(about | dict(zip(BOUNDS, values, strict=True)) | {"nearest": name})
     return pd.DataFrame(rows)
+
+
+def over_rooms(rooms: pd.DataFrame) -> tuple[dict[str, float], dict[str, float], list[dict]]:
+    """Means and standard deviations of BOUNDS over rooms, and each room's own values, without what is unknown.
+
+    Args:
+        rooms: rows of `bounds`, of one split.
+    """
+    names = [name for name in BOUNDS if rooms[name].notna().any()]
+    mean = {name: round(float(rooms[name].mean()), 3) for name in names}
+    spread = {name: round(float(rooms[name].std()), 3) if rooms[name].count() > 1 else 0.0 for name in names}
+    each = [{k: v for k, v in room.items() if not pd.isna(v)} for room in rooms.round(3).to_dict("records")]
+    return mean, spread, each
 
 
 def _success(prepared: Prepared, takes: list, predict: Callable[[object], Prediction]) -> float:
