@@ -1,8 +1,8 @@
 """What is measured, with formula, unit and tie rule (EAIL section 5.1): success rate, RS, top-k, ATE, intervals.
 
 `successes`, `relative_score` and `topk_hits` give one value per window; `macro` averages them within recordings first,
-which is the headline, and `bootstrap_interval` resamples rooms and participants. Baselines and tables are built
-elsewhere, of these functions alone.
+which is the headline, and `bootstrap_interval` resamples rooms, participants and trainings. Baselines and tables are
+built elsewhere, of these functions alone.
 """
 
 from __future__ import annotations
@@ -270,21 +270,25 @@ def bootstrap_interval(
     rooms: Sequence[Hashable],
     participants: Sequence[Hashable],
     *,
+    seeds: Sequence[Hashable] | None = None,
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Mean over recordings with an interval that generalises to new rooms and new people.
+    """Mean over recordings with an interval that generalises to new rooms, new people and another training.
 
     Takes of one room resemble each other and so do takes of one person, so recordings aren't independent. Rooms and
     participants are resampled with replacement, independently of each other, and a recording weighs as often as its
     room was drawn times as often as its participant was drawn (the two-way, or pigeonhole, bootstrap: on the safe
-    side, which suits a claim). Draws in which no recording remains are drawn again.
+    side, which suits a claim). Where values come from several trainings, their seeds are a third way. Three seeds
+    tell little of how trainings vary: drawn with replacement they show two thirds of the variance of their mean.
+    Draws in which no recording remains are drawn again.
 
     Args:
-        values: one per recording, such as its success rate in percent.
-        rooms: room of each recording.
-        participants: wearer of each recording.
+        values: one per recording, such as its success rate in percent; with seeds, one per recording and seed.
+        rooms: room of each value.
+        participants: wearer of each value.
+        seeds: training seed of each value; None, or one and the same for all, is the two-way bootstrap.
         level: share of the draws that the interval holds (percentile interval).
         draws: bootstrap draws.
         seed: of the draws; the same seed gives the same interval.
@@ -293,20 +297,22 @@ def bootstrap_interval(
         ValueError: lengths differ, nothing was given, or a value is NaN.
     """
     array = np.asarray(torch.as_tensor(values).cpu(), dtype=np.float64)
-    if not len(array) == len(rooms) == len(participants) or len(array) == 0:
-        raise ValueError(
-            f"bootstrap_interval: found {len(array)} values, {len(rooms)} rooms and {len(participants)} participants; "
-            "expected as many of each, at least one."
-        )
+    ways = [rooms, participants] + ([seeds] if seeds is not None else [])
+    if any(len(way) != len(array) for way in ways) or len(array) == 0:
+        found = f"{len(array)} values, {len(rooms)} rooms and {len(participants)} participants"
+        found += f", {len(seeds)} seeds" if seeds is not None else ""
+        raise ValueError(f"bootstrap_interval: found {found}; expected as many of each, at least one.")
     if np.isnan(array).any():
         raise ValueError("bootstrap_interval: found NaN values; expected numbers; leave empty recordings out first.")
-    _, room = np.unique(np.asarray([repr(r) for r in rooms]), return_inverse=True)
-    _, person = np.unique(np.asarray([repr(p) for p in participants]), return_inverse=True)
+    groups = [np.unique([repr(label) for label in way], return_inverse=True)[1] for way in ways]
+    if len(groups) == 3 and groups[2].max() == 0:
+        groups.pop()  # one training: nothing to draw, and the generator stays where it would be without seeds
     rng = np.random.default_rng(seed)
     means: list[np.ndarray] = []
     while sum(map(len, means)) < draws:
-        weight = _draw_counts(rng, draws, int(room.max()) + 1)[:, room]
-        weight = weight * _draw_counts(rng, draws, int(person.max()) + 1)[:, person]
+        weight = 1
+        for group in groups:
+            weight = weight * _draw_counts(rng, draws, int(group.max()) + 1)[:, group]
         total = weight.sum(1)
         keep = total > 0
         means.append((weight[keep] @ array) / total[keep])
@@ -325,6 +331,7 @@ def paired_interval(
     rooms: Sequence[Hashable],
     participants: Sequence[Hashable],
     *,
+    seeds: Sequence[Hashable] | None = None,
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
@@ -332,14 +339,15 @@ def paired_interval(
     """Mean difference of two methods on the same recordings, with its interval (values minus others).
 
     Both are resampled together, so what makes a take easy for both cancels. `excludes_zero` is the rule for
-    "better", `within(2.0)` the rule for "on par"; neither holds: "can't tell".
+    "better", `within(2.0)` the rule for "on par"; neither holds: "can't tell". A method that isn't trained has the
+    same value of a recording under each seed of the other.
 
     Args, Raises: as `bootstrap_interval`.
     """
     a, b = (np.asarray(torch.as_tensor(v).cpu(), dtype=np.float64) for v in (values, others))
     if a.shape != b.shape:
         raise ValueError(f"paired_interval: found {len(a)} and {len(b)} values; expected the same recordings.")
-    return bootstrap_interval(a - b, rooms, participants, level=level, draws=draws, seed=seed)
+    return bootstrap_interval(a - b, rooms, participants, seeds=seeds, level=level, draws=draws, seed=seed)
 
 
 def _check_index(name: str, values: Tensor, index: Tensor) -> None:

@@ -1,11 +1,22 @@
-"""What bounds every method: entropies against closed forms, and a room that is found again when it lies turned."""
+"""What every method is read against: entropies, oracles, and a room that is found again when it lies turned."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from eailkit.experiments.bounds import RoomRetrieval, bounds, cell_entropies, entropy_bits, height_map
+from eailkit.baselines import oracles
+from eailkit.experiments.bounds import (
+    BOUNDS,
+    STARVED,
+    RoomRetrieval,
+    bounds,
+    cell_entropies,
+    entropy_bits,
+    height_map,
+    over_rooms,
+    room_entropies,
+)
 from eailkit.preprocess.mapgrid import MapGrid
 from tests.test_evaluation import Data, Take
 
@@ -51,17 +62,31 @@ def test_an_action_that_tells_the_place_leaves_no_bits():
     assert cell_entropies([unknown])[1] == 0.0
 
 
+def test_entropies_grow_with_takes_unless_their_number_is_fixed():
+    """Every take of a room does the one action at a place of its own."""
+    takes = [Take(cell=np.full(1000, 7 * k), action=np.zeros(1000, int)) for k in range(8)]
+    assert cell_entropies(takes)[1] == pytest.approx(3.0, abs=0.01)
+    for here in (takes[:5], takes):
+        assert room_entropies(here, count=4) == pytest.approx((2.0, 2.0), abs=0.01)
+    assert room_entropies(takes, count=8) == pytest.approx(cell_entropies(takes))
+    assert np.isnan(room_entropies(takes[:4], count=5)).all()
+    uneven = [*takes[:3], *(Take(cell=np.full(1000, 0), action=np.zeros(1000, int)) for _ in range(3))]
+    one, other = room_entropies(uneven, count=4), room_entropies(uneven, count=4, seed=1)
+    assert one == room_entropies(uneven, count=4) and one == pytest.approx(other, abs=0.2)
+
+
 def kitchens():
     rooms = {"a": room(KITCHEN), "b": room(OTHER), "new": room(KITCHEN, turn=np.pi / 2 + 0.1, centre=(-3.0, 7.0))}
+    splits = {"a": ("test-seen", "train", "train", "train", "val-seen"), "b": ("train",), "new": ("test-unseen",)}
     takes = []
-    for name, split in (("a", "train"), ("b", "train"), ("a", "test-seen"), ("new", "test-unseen")):
+    for name, split in ((name, split) for name, found in splits.items() for split in found):
         cell = np.full(30, 45) if name != "b" else np.full(30, 333)
-        position = rooms[name].grid.cell_centres[cell]
         takes.append(
-            Take(cell=cell, action=np.zeros(30, int), position=position, room=name, split=split, participant="p",
-                 name=f"{name}-{split}")
+            Take(cell=cell, action=np.zeros(30, int), position=rooms[name].grid.cell_centres[cell], room=name,
+                 split=split, participant="p", name=f"{name}-{len(takes)}", displacement=np.zeros((30, 2)),
+                 facing=np.zeros(30), heading=np.zeros(30))
         )  # fmt: skip
-    return Data(rooms=rooms, takes=takes, action_names=("x",))
+    return Data(rooms=rooms, takes=takes, action_names=("x", "y"))
 
 
 def test_a_turned_room_finds_its_like_and_not_itself():
@@ -73,8 +98,33 @@ def test_a_turned_room_finds_its_like_and_not_itself():
     assert height_map(room(KITCHEN)).max() == pytest.approx(1.8)
 
 
-def test_one_row_a_room_with_the_oracle_above_guessing():
-    frame = bounds(kitchens())
-    assert list(frame.room) == ["a", "new"] and list(frame.nearest) == ["b", "a"]
-    assert (frame["oracle of the action"] > 90).sum() == 1  # "new" has no other take to count from
+def test_one_row_a_room_with_oracles_above_guessing_and_none_from_too_few_takes():
+    frame = bounds(kitchens()).set_index("room")
+    assert list(frame.index) == ["a", "new"] and list(frame.nearest) == ["b", "a"]
+    assert list(frame.columns[3:-1]) == list(BOUNDS)
+    known = frame.loc["a"]
+    assert known[oracles.TRUE_ACTION] == 100.0 and known[STARVED] == 0.0
+    assert list(known[list(BOUNDS[:2])]) == [0.0, 0.0]
+    assert frame.loc["new", [*BOUNDS[:2], oracles.TRUE_ACTION, STARVED]].isna().all()  # no other take to count from
+    assert (frame[[oracles.BEST_PLACE, oracles.TRUE_VELOCITIES]] == 100.0).all(axis=None)
     assert (frame["free space"] < 20).all() and frame.side_m.eq(4.0).all()
+
+
+def test_the_starved_share_is_that_of_the_takes_that_were_counted():
+    data = kitchens()
+    mine = next(t for t in data.takes if t.split == "test-seen")
+    mine.action = np.repeat([0, 1, -1], 10)  # nobody else shows the second action; the last ten have none
+    row = bounds(data, ("test-seen",)).iloc[0]
+    assert row[STARVED] == 50.0 and row[oracles.TRUE_ACTION] == 100.0  # it falls back on where people were
+
+
+def test_means_over_rooms_leave_unknown_numbers_out():
+    frame = bounds(kitchens())
+    too_few = {*BOUNDS[:2], oracles.TRUE_ACTION, STARVED}
+    mean, spread, each = over_rooms(frame[frame.split == "test-unseen"])
+    assert set(BOUNDS) - set(mean) == too_few and spread == dict.fromkeys(mean, 0.0)
+    assert each[0]["room"] == "new" and not too_few & set(each[0])
+    mean, spread, _ = over_rooms(frame)
+    assert set(mean) == set(BOUNDS) and mean[oracles.TRUE_ACTION] == 100.0 and spread[oracles.TRUE_ACTION] == 0.0
+    both = frame["similarity to it"]
+    assert mean["similarity to it"] == pytest.approx(both.mean(), abs=1e-3) and spread["similarity to it"] > 0

@@ -131,13 +131,6 @@ def test_occupancy_never_counts_the_take_itself_and_prefers_the_room():
     assert priors.occupancy(data, here).confidence[0].argmax() == 300  # its own seconds don't count
 
 
-def test_the_action_oracle_knows_where_others_did_the_same():
-    other = _take([100, 100, 300, 300], name="other", split="train", action=[0, 0, 1, 1])
-    mine = _take([100, 300, 100], name="mine", action=[0, 1, -1])
-    found = priors.action_oracle(_data([other, mine]), mine).confidence.argmax(1)
-    assert found[0] == 100 and found[1] == 300
-
-
 def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading():
     """A net that knows the velocity (read off the window) must give back the path."""
     import torch
@@ -169,6 +162,57 @@ def test_tables_average_takes_alike_and_pair_them():
     assert line["mean holds"] and not line["holds"]  # two takes can't clear an interval
 
 
+def test_a_decision_beside_a_map_is_what_counts_and_rs_stays_the_map_s():
+    take = _take([100, 101])
+    data = _data([take])
+    wrong_map = Prediction(_one_hot([300, 300]))
+    decided = Prediction(wrong_map.confidence, np.asarray(take.position, float) + [0.3, 0.0])
+    found, alone = score_take(data, take, decided), score_take(data, take, wrong_map)
+    assert [found[m] for m in METRICS[:3]] == [0.0, 100.0, 100.0] and alone["SR@0.6m"] == 0.0
+    assert found["RS"] == alone["RS"] and 0 < found["RS"] < 100
+    assert position_error_m(data, take, decided) == pytest.approx([0.3, 0.3])
+
+
+def _seeded_table(hits: dict[int, int]) -> tuple[Table, list]:
+    """Six takes of two rooms and three people; under each seed the first `hits` seconds of ten are right."""
+    takes = [
+        _take([100] * 10, room=f"k{1 + k % 2}", name=f"t{k}", participant=f"p{k % 3}", split="test-seen")
+        for k in range(6)
+    ]
+    table = Table(_data(takes), ("test-seen",))
+    for seed, right in hits.items():
+        table.add("ours", lambda t, n=right: Prediction(_one_hot([100] * n + [399] * (10 - n))), seed=seed)
+    table.add("none", lambda t: Prediction(_one_hot([399] * 10)))
+    return table, takes
+
+
+def test_seeds_stand_in_one_table_and_widen_its_intervals():
+    table, _ = _seeded_table({0: 2, 1: 4, 2: 9})
+    assert sorted(table.scores.seed[table.scores.method == "ours"].unique()) == [0, 1, 2]
+    assert table.means().set_index("method").loc["ours", "SR@0.2m"] == 50.0
+    found = table.interval("ours", "test-seen", "SR@0.2m")
+    assert found.mean == pytest.approx(50.0)
+    assert found.low == pytest.approx(20.0) and found.high == pytest.approx(90.0)  # three seeds alike: 1 draw in 27
+    alone, _ = _seeded_table({0: 2})
+    exact = alone.interval("ours", "test-seen", "SR@0.2m")
+    assert (exact.low, exact.mean, exact.high) == pytest.approx((20.0, 20.0, 20.0))
+    table.add("ours", lambda t: Prediction(_one_hot([100] * 10)), seed=1)  # replaces that seed alone
+    assert table.means().set_index("method").loc["ours", "SR@0.2m"] == pytest.approx((20 + 100 + 90) / 3)
+
+
+def test_what_is_not_trained_is_compared_with_every_seed_and_trainings_with_their_own():
+    table, _ = _seeded_table({0: 2, 1: 4, 2: 9})
+    against = table.difference("ours", "none", "test-seen", "SR@0.2m")
+    own = table.interval("ours", "test-seen", "SR@0.2m")
+    assert (against.low, against.mean, against.high) == pytest.approx((own.low, own.mean, own.high))
+    turned = table.difference("none", "ours", "test-seen", "SR@0.2m")
+    assert (turned.low, turned.high) == pytest.approx((-own.high, -own.low))
+    for seed, right in {0: 1, 1: 3, 2: 8}.items():  # ten points below in each training, so in every draw
+        table.add("other", lambda t, n=right: Prediction(_one_hot([100] * n + [399] * (10 - n))), seed=seed)
+    paired = table.difference("ours", "other", "test-seen", "SR@0.2m")
+    assert (paired.low, paired.mean, paired.high) == pytest.approx((10.0, 10.0, 10.0))
+
+
 def test_error_over_time_bins_by_elapsed_seconds():
     take = _take([100] * 60, name="a")
     data = _data([take])
@@ -179,12 +223,12 @@ def test_error_over_time_bins_by_elapsed_seconds():
 
 
 def test_a_quarter_turn_of_the_map_moves_cells_as_it_moves_places():
-    from eailkit.eail.sequences import quarter_turns
+    from eailkit.eail.features import quarter_turns
 
     centres = MapGrid(np.zeros(2), 4.0, 0.0).cell_centres
     for count in range(4):
         before = quarter_turns(count)
-        angle = {0: 0, 1: -1, 2: 2, 3: 1}[count] * np.pi / 2  # rows run along +y, so rot90 turns clockwise on the map
+        angle = count * np.pi / 2  # counterclockwise, as angles about z are
         c, s = np.cos(angle), np.sin(angle)
         turned = centres[before] @ np.array([[c, s], [-s, c]])
         assert np.allclose(turned, centres)

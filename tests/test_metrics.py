@@ -165,6 +165,49 @@ def test_pairing_cancels_what_both_share():
     assert not bootstrap_interval(hard + 3, rooms, people).excludes_zero
 
 
+def test_one_seed_is_the_interval_without_seeds_exactly():
+    rng = np.random.default_rng(5)
+    values, rooms = list(rng.normal(size=24)), [f"r{i % 4}" for i in range(24)]
+    people = [f"p{i % 5}" for i in range(24)]
+    plain = bootstrap_interval(values, rooms, people)
+    assert bootstrap_interval(values, rooms, people, seeds=[7] * 24) == plain
+    assert bootstrap_interval([0.0, 10.0, 20.0], "abc", "pqr", seeds=[0] * 3) == bootstrap_interval(
+        [0.0, 10.0, 20.0], "abc", "pqr"
+    )  # sparse: draws without a recording are repeated
+    thrice = bootstrap_interval(values * 3, rooms * 3, people * 3, seeds=[0] * 24 + [1] * 24 + [2] * 24)
+    assert (thrice.mean, thrice.low, thrice.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-12)
+
+
+def test_seeds_that_differ_widen_the_interval_to_what_their_draws_allow():
+    """Takes alike, two trainings 10 points apart: both twice in a quarter of the draws each, else one of each."""
+    rooms, people = [f"r{i % 3}" for i in range(12)] * 2, [f"p{i % 4}" for i in range(12)] * 2
+    values, seeds = [0.0] * 12 + [10.0] * 12, [0] * 12 + [1] * 12
+    blind = bootstrap_interval(values, rooms, people)
+    assert (blind.low, blind.mean, blind.high) == (5.0, 5.0, 5.0)  # as if they were takes of one training
+    assert bootstrap_interval(values, rooms, people, seeds=seeds) == Interval(5.0, 0.0, 10.0)
+    half = bootstrap_interval(values, rooms, people, seeds=seeds, level=0.45)  # the middle half are one of each
+    assert (half.low, half.high) == (5.0, 5.0)
+
+
+def test_intervals_over_seeds_spread_as_trainings_do():
+    """Many trainings, nothing else varies: the interval is the normal one of their mean."""
+    rng = np.random.default_rng(2)
+    effect = rng.normal(size=40)
+    seeds, rooms = np.repeat(np.arange(40), 6), np.tile(np.arange(6), 40)
+    found = bootstrap_interval(effect[seeds], list(rooms), list(rooms % 3), seeds=list(seeds))
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * effect.std() / math.sqrt(40), rel=0.08)
+    assert found.mean == pytest.approx(effect.mean())
+
+
+def test_pairing_cancels_what_a_training_does_to_both():
+    rng = np.random.default_rng(3)
+    seeds, rooms, people = list(np.repeat(range(3), 12)), list(np.tile(range(4), 9)), list(np.tile(range(6), 6))
+    luck = 20 * rng.normal(size=3)[np.repeat(range(3), 12)]
+    found = paired_interval(luck + 2, luck, rooms, people, seeds=seeds)
+    assert (found.low, found.mean, found.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert not bootstrap_interval(luck + 2, rooms, people, seeds=seeds).excludes_zero
+
+
 def test_on_par_needs_the_whole_interval_inside_the_margin():
     assert Interval(0.5, -1.9, 1.9).within(2.0) and not Interval(0.5, -1.9, 2.0).within(2.0)
     assert Interval(-1.0, -1.5, -0.5).excludes_zero and not Interval(0.0, -0.1, 0.1).excludes_zero
@@ -190,6 +233,7 @@ def test_numpy_input_works():
         (lambda: ate(torch.zeros(0, 2), torch.zeros(0, 2)), "non-empty"),
         (lambda: bootstrap_interval([1.0], ["a", "b"], ["p"]), "as many of each"),
         (lambda: bootstrap_interval([math.nan], ["a"], ["p"]), "NaN"),
+        (lambda: bootstrap_interval([1.0], ["a"], ["p"], seeds=[0, 1]), "2 seeds"),
         (lambda: paired_interval([1.0], [1.0, 2.0], ["a"], ["p"]), "the same recordings"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eailkit.eail.readings import CLEARLY, RULE, alike_reading, rule_reading, walk_reading
+from eailkit.eail.readings import CLEARLY, CONSTANT_PLACE, RULE, alike_reading, rule_reading, walk_reading
 
 
 def test_a_walk_is_read_as_a_success_only_where_it_clearly_is_one():
@@ -26,18 +26,29 @@ def test_cells_that_look_alike_are_counted_before_they_are_blamed():
 
 
 def test_the_rule_is_read_from_its_verdicts_alone():
-    works = dict.fromkeys(RULE, "better") | {"IMU alone": "can't tell"}
-    assert rule_reading(works, "test-seen").startswith(
-        "test-seen: it works by the rule, better than chance, free space"
+    better = dict.fromkeys(RULE, "better") | {"IMU alone": "can't tell"}
+    works = rule_reading({"test-seen": better, "test-unseen": better}, seeds=3).splitlines()
+    assert works[0].startswith("test-seen: better than chance, free space, training occupancy, EAIL, another take's")
+    assert works[-1] == "It works by the rule, on test-seen and test-unseen over 3 seeds."
+    fails = better | {"training occupancy": "can't tell", "EAIL, another take's IMU": "worse"}
+    text = rule_reading({"test-seen": fails, "test-unseen": better}, seeds=3).splitlines()
+    assert text[0].endswith(
+        "; not shown to be better than training occupancy (can't tell) and EAIL, another take's IMU (worse)."
     )
-    fails = works | {"training occupancy": "can't tell", "EAIL, another take's IMU": "worse"}
-    text = rule_reading(fails, "test-seen")
-    assert (
-        "can't be said to work, for want of training occupancy (can't tell) and EAIL, another take's IMU (worse)."
-        in text
-    )
-    assert text.endswith("It is better than chance and free space.")
-    nothing = rule_reading(dict.fromkeys(RULE, "on par"), "test-unseen")
-    assert "better than" not in nothing and nothing.count("on par") == len(RULE)
+    assert text[0].startswith(f"test-seen: better than chance, free space and {CONSTANT_PLACE};")
+    assert text[-1] == "By the rule it can't be said to work, for want of test-seen."
+    nothing = rule_reading({s: dict.fromkeys(RULE, "on par") for s in ("test-seen", "test-unseen")}, seeds=3)
+    assert "better than none" in nothing and nothing.count("on par") == 2 * len(RULE)
+    assert nothing.endswith("for want of test-seen and test-unseen.")
+
+
+def test_the_rule_wants_the_constant_place_beaten_on_both_splits_and_over_three_seeds():
+    better = dict.fromkeys(RULE, "better")
+    place = better | {CONSTANT_PLACE: "can't tell"}
+    assert "can't be said to work" in rule_reading({"test-seen": place, "test-unseen": place}, seeds=3)
+    one = rule_reading({"test-seen": better, "test-unseen": better}, seeds=1)
+    assert one.endswith("It clears the rule's lines with one training; the rule asks for 3 seeds.")
+    with pytest.raises(ValueError, match="a seen and an unseen split"):
+        rule_reading({"test-seen": better}, seeds=3)
     with pytest.raises(KeyError):
-        rule_reading({"chance": "better"}, "test-seen")
+        rule_reading({"test-seen": better, "test-unseen": {"chance": "better"}}, seeds=3)

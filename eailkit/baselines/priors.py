@@ -1,17 +1,19 @@
-"""The references of every localization table that train nothing of their own: chance, maps, habits, oracles.
+"""The references of every localization table that train nothing of their own: chance, maps, habits.
 
-Each is a function that gives a `Prediction` for a take. None of them sees the take's own trajectory but for those that
-say so in their name: the two oracles, which count where others stood. `ronin` and `niloc` are the learned ones.
+Each is a function that gives a `Prediction` for a take, and none of them is told anything of the take's own truth:
+`oracles` holds those that are. `ronin` and `niloc` are the learned ones.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter
 
+from eailkit.eail.features import Features
 from eailkit.eail.prepared import Prepared
-from eailkit.eail.sequences import Prediction
-from eailkit.eail.stage1 import Features
+from eailkit.eail.sequences import Prediction, heading_angles
+from eailkit.eail.tracker import RADIUS_M
 from eailkit.preprocess.mapgrid import CELLS, SIDE
 
 
@@ -51,43 +53,61 @@ def room_occupancy(
     """The constant map of `occupancy` for a room, blurred counts of seconds; `without` names a take to leave out."""
     others = [t for t in prepared.takes if t.split in splits and t.name != without]
     own = [t for t in others if t.room == room]
-    return _count(own if own or same_room_only else others)
+    return blurred(cell_counts(own if own or same_room_only else others)).astype(np.float32)
 
 
-def action_oracle(prepared: Prepared, take) -> Prediction:
-    """p(cell | true action, room), counted from the room's other takes of any split: knows what, not where.
-
-    Actions that no other take of the room shows fall back on the room's occupancy.
-    """
-    others = [t for t in prepared.takes if t.room == take.room and t.name != take.name and t.split != "pretrain"]
-    base = _count(others)
-    table = np.tile(base * 1e-3, (len(prepared.action_names) + 1, 1))
-    for other in others:
-        cell, action = np.asarray(other.cell, int), np.asarray(other.action, int)
-        good = (cell >= 0) & (action >= 0)
-        np.add.at(table, (action[good], cell[good]), 1.0)
-    return Prediction(_blur(table)[np.asarray(take.action, int)].astype(np.float32))
-
-
-def _count(takes: list) -> Float[np.ndarray, " cells"]:
+def cell_counts(takes: list) -> Float[np.ndarray, " cells"]:
+    """Seconds of some takes by their cell, seconds without one left out."""
     counts = np.zeros(CELLS)
     for take in takes:
         cell = np.asarray(take.cell, int)
         np.add.at(counts, cell[cell >= 0], 1.0)
-    return _blur(counts[None])[0].astype(np.float32)
+    return counts
 
 
-def _blur(counts: np.ndarray) -> np.ndarray:
+def blurred(counts: Float[np.ndarray, "*maps cells"]) -> Float[np.ndarray, "*maps cells"]:
     """Counts of few takes are spiky: spread each over its neighbours (sigma one cell)."""
-    from scipy.ndimage import gaussian_filter
+    maps = counts.reshape(-1, SIDE, SIDE)
+    return gaussian_filter(maps, (0, 1, 1)).reshape(counts.shape)
 
-    return gaussian_filter(counts.reshape(-1, SIDE, SIDE), (0, 1, 1)).reshape(len(counts), CELLS)
+
+def constant_place(prepared: Prepared, take, prediction: Prediction) -> Prediction:
+    """A method's mean map over a take as the answer for each of its seconds: what finding the work area alone is worth.
+
+    A method that tells one second from another beats its own constant place. Where it decides on positions beside its
+    map the constant place does too: on the cell with most mass within RADIUS_M.
+
+    Args:
+        prediction: with a confidence. Each second counts alike: a row that is nowhere negative is divided by its sum,
+            any other is read as logarithms (`softmax`).
+
+    Raises:
+        ValueError: there is no confidence, or a value of it is NaN.
+    """
+    if prediction.confidence is None or np.isnan(prediction.confidence).any():
+        found = "no confidence" if prediction.confidence is None else "NaN in its confidence"
+        raise ValueError(f"constant_place: found {found} of {take.name}; expected a map a second.")
+    rows = np.asarray(prediction.confidence, float)
+    logs = (rows < 0).any(axis=1, keepdims=True)
+    rows = np.where(logs, np.exp(rows - rows.max(axis=1, keepdims=True)), rows)
+    mean = (rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-30)).mean(axis=0)
+    place = None
+    if prediction.position_m is not None:
+        centres = prepared.rooms[take.room].grid.cell_centres
+        near = np.linalg.norm(centres[:, None] - centres[None], axis=2) < RADIUS_M
+        place = np.tile(centres[(near @ mean).argmax()], (len(take), 1))
+    return Prediction(np.tile(mean.astype(np.float32), (len(take), 1)), place)
 
 
 def stage1_alone(prepared: Prepared, features: Features, take) -> Prediction:
-    """Stage 1's heatmap as the answer: cosine of F^M_t and F^P_s (EAIL Table 5, "stage-1 retrieval")."""
+    """Stage 1's heatmap as the answer: cosine of F^M_t and F^P_s (EAIL Table 5, "stage-1 retrieval").
+
+    Where features hold a heading, which one second can't know, it is the mean over the heading hypotheses.
+    """
     room = prepared.rooms[take.room]
-    heat = np.array(features.takes[take.name][0], np.float32) @ np.array(features.rooms[take.room], np.float32).T
+    headings = np.zeros(1) if features.direction is None else heading_angles()
+    motion = np.mean([features.motion(take.name, heading) for heading in headings], axis=0)
+    heat = motion @ np.array(features.rooms[take.room], np.float32).T
     return Prediction(np.where(np.asarray(room.empty), -2.0, heat))
 
 

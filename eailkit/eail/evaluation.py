@@ -1,7 +1,8 @@
 """Scores of methods on takes, with the references of every table and intervals over rooms and people.
 
 A method is a function from a cached take to a `Prediction`. `score_take` measures one, `Table` collects them per
-split, and `Table.rows` gives macro means (each take counts once) with two-way bootstrap intervals.
+split, and `Table.frame` gives macro means (each take counts once) with bootstrap intervals over rooms, people and,
+where a method was trained several times, seeds.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def position_error_m(prepared: Prepared, take, prediction: Prediction) -> np.nda
 def score_take(prepared: Prepared, take, prediction: Prediction) -> dict[str, float]:
     """The six metrics of one take, in percent; NaN where the method doesn't give them, or nothing is labelled.
 
-    Success is that of `metrics.map_successes`, or of the positions where a method gives no maps; a second without a
-    position is a miss. "micro_n" counts the labelled seconds, "outside" those whose true
-    position lies off the map's square.
+    Success is that of `metrics.map_successes`, or of the positions where a method decides on some, with or without
+    maps; a second without a position is a miss. RS is the map's. "micro_n" counts the labelled seconds, "outside"
+    those whose true position lies off the map's square.
     """
     cell = np.asarray(take.cell, int)
     rows = np.flatnonzero(cell >= 0)
@@ -71,13 +72,14 @@ def score_take(prepared: Prepared, take, prediction: Prediction) -> dict[str, fl
 def _location_scores(prepared: Prepared, take, prediction: Prediction, rows: np.ndarray, cell: np.ndarray) -> dict:
     room = prepared.rooms[take.room]
     truth = np.asarray(take.position, float)[rows]
+    found = {}
+    if prediction.position_m is not None:
+        place = np.asarray(prediction.position_m, float)[rows]
+        found = _rates(successes(np.where(np.isnan(place), np.inf, place), truth))
     if prediction.confidence is None:
-        if prediction.position_m is None:
-            return {}
-        found = np.asarray(prediction.position_m, float)[rows]
-        return _rates(successes(np.where(np.isnan(found), np.inf, found), truth))
+        return found
     confidence = np.asarray(prediction.confidence)[rows]
-    found = _rates(map_successes(confidence, room.grid.cell_centres, truth))
+    found = found or _rates(map_successes(confidence, room.grid.cell_centres, truth))
     score = relative_score(
         torch.from_numpy(confidence.astype(np.float32)),
         torch.from_numpy(cell),
@@ -92,25 +94,31 @@ def _rates(each: Float[torch.Tensor, "n thresholds"]) -> dict[str, float]:
 
 @dataclass
 class Table:
-    """Scores of several methods on the takes of some splits.
+    """Scores of several methods on the takes of some splits, under one training seed or several.
 
     Attributes:
-        scores: one row a (method, take): method, split, take, room, participant and the metrics, percent.
+        scores: one row a (method, seed, take): method, seed, split, take, room, participant and the metrics, percent.
     """
 
     prepared: Prepared
     splits: tuple[str, ...] = ("test-seen", "test-unseen")
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    def add(self, method: str, predict: Callable[[object], Prediction]) -> None:
-        """Score a method on every take of the splits; a method of that name is replaced."""
+    def add(self, method: str, predict: Callable[[object], Prediction], seed: int = 0) -> None:
+        """Score a method on every take of the splits; a method of that name and seed is replaced.
+
+        Args:
+            seed: of the training behind it. What isn't trained is added once, under any.
+        """
         rows = []
         for split in self.splits:
             for take in self.prepared.by_split(split):
-                record = {"method": method, "split": split, "take": take.name}
+                record = {"method": method, "seed": seed, "split": split, "take": take.name}
                 record |= {"room": take.room, "participant": take.participant}
                 rows.append(record | score_take(self.prepared, take, predict(take)))
-        kept = self.scores[self.scores.method != method] if len(self.scores) else self.scores
+        kept = self.scores
+        if len(kept):
+            kept = kept[(kept.method != method) | (kept.seed != seed)]
         self.scores = pd.concat([kept, pd.DataFrame(rows)], ignore_index=True)
 
     def interval(self, method: str, split: str, metric: str) -> Interval | None:
@@ -118,15 +126,23 @@ class Table:
         rows = self._rows(method, split, metric)
         if not len(rows):
             return None
-        return bootstrap_interval(rows[metric].tolist(), list(rows.room), list(rows.participant))
+        return bootstrap_interval(rows[metric].tolist(), list(rows.room), list(rows.participant), seeds=list(rows.seed))
 
     def difference(self, method: str, other: str, split: str, metric: str, factor: float = 1.0) -> Interval:
-        """Paired interval of method - factor * other on the same takes: above zero means "better than factor times"."""
-        a = self._rows(method, split, metric).set_index("take")
-        b = self._rows(other, split, metric).set_index("take")
-        both = a.index.intersection(b.index)
-        a, b = a.loc[both], b.loc[both]
-        return paired_interval(a[metric].tolist(), (factor * b[metric]).tolist(), list(a.room), list(a.participant))
+        """Paired interval of method - factor * other on the same takes: above zero means "better than factor times".
+
+        Trainings are paired by their seed. A method that has one seed alone, as what isn't trained has, is the same
+        for each seed of the other.
+        """
+        a, b = self._rows(method, split, metric), self._rows(other, split, metric)
+        on = ["take", "seed"] if a.seed.nunique() > 1 and b.seed.nunique() > 1 else ["take"]
+        both = a.merge(b, on=on, suffixes=("", " of the other"))
+        if "seed of the other" in both and both.seed.nunique() == 1:
+            both["seed"] = both["seed of the other"]
+        return paired_interval(
+            both[metric].tolist(), (factor * both[f"{metric} of the other"]).tolist(), list(both.room),
+            list(both.participant), seeds=list(both.seed),
+        )  # fmt: skip
 
     def frame(self) -> pd.DataFrame:
         """Means with intervals as text, one row a (split, method)."""
@@ -140,7 +156,7 @@ class Table:
         return pd.DataFrame(rows)
 
     def means(self) -> pd.DataFrame:
-        """Macro means, one row a (split, method), numbers."""
+        """Macro means over takes and seeds, one row a (split, method), numbers."""
         return self.scores.groupby(["split", "method"], sort=False)[list(METRICS)].mean().reset_index()
 
     def micro(self) -> pd.DataFrame:

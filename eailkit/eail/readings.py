@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CLEARLY = 1.5  # times another line's success: what the table's criterion asks against another take's IMU
-RULE = ("chance", "free space", "training occupancy", "EAIL, another take's IMU")  # a method works that beats these
+CONSTANT_PLACE = "EAIL, constant place per take"
+RULE = (
+    "chance",
+    "free space",
+    "training occupancy",
+    "EAIL, another take's IMU",
+    CONSTANT_PLACE,
+)  # what works beats these
+RULE_SEEDS = 3  # trainings that the intervals of the rule are drawn over
 
 
 def walk_reading(success: Mapping[str, float], method: str = "localized") -> str:
@@ -56,21 +64,36 @@ def alike_reading(alike: int, neighbours: int, cells: int) -> str:
     return f"{text} look like it ({share:.0f} % of the room): no second of motion can tell these apart."
 
 
-def rule_reading(verdicts: Mapping[str, str], split: str) -> str:
-    """Whether a method works on a split by the rule fixed beforehand: better than each line of `RULE`.
+def rule_reading(verdicts: Mapping[str, Mapping[str, str]], seeds: int) -> str:
+    """Whether a method works by the rule fixed beforehand: better than each line of `RULE`, on every split, over seeds.
 
     Args:
-        verdicts: line -> "better", "worse", "on par" or "can't tell" (`evaluation.verdict`).
+        verdicts: split -> line -> "better", "worse", "on par" or "can't tell" (`evaluation.verdict`), for a seen and
+            an unseen split at least.
+        seeds: trainings that the verdicts' intervals were drawn over.
+
+    Returns:
+        a line a split, and one that concludes.
 
     Raises:
-        KeyError: a line of the rule has no verdict.
+        KeyError: a line of the rule has no verdict on a split.
+        ValueError: there are fewer than two splits.
     """
-    beaten = [name for name in RULE if verdicts[name] == "better"]
-    failed = [f"{name} ({verdicts[name]})" for name in RULE if name not in beaten]
-    if not failed:
-        return f"{split}: it works by the rule, better than {_listed(list(beaten))}."
-    but = f" It is better than {_listed(list(beaten))}." if beaten else ""
-    return f"{split}: by the rule it can't be said to work, for want of {_listed(failed)}.{but}"
+    if len(verdicts) < 2:
+        raise ValueError(f"rule_reading: found verdicts on {list(verdicts)}; expected a seen and an unseen split.")
+    lines, wanting = [], []
+    for split, found in verdicts.items():
+        beaten = [name for name in RULE if found[name] == "better"]
+        failed = [f"{name} ({found[name]})" for name in RULE if name not in beaten]
+        but = f"better than {_listed(beaten)}" if beaten else "better than none of the rule's lines"
+        lines.append(f"{split}: {but}" + (f"; not shown to be better than {_listed(failed)}." if failed else "."))
+        wanting += [split] if failed else []
+    if wanting:
+        return "\n".join([*lines, f"By the rule it can't be said to work, for want of {_listed(wanting)}."])
+    if seeds < RULE_SEEDS:
+        trained = "one training" if seeds == 1 else f"{seeds} trainings"
+        return "\n".join([*lines, f"It clears the rule's lines with {trained}; the rule asks for {RULE_SEEDS} seeds."])
+    return "\n".join([*lines, f"It works by the rule, on {_listed(list(verdicts))} over {seeds} seeds."])
 
 
 def _listed(words: list[str]) -> str:

@@ -1,18 +1,22 @@
 """How much is known of the place beforehand, room by room: what every method on a dataset is read against.
 
-A second of head motion says at best which action goes on. How many bits of place are left then, how far an oracle of
-the action comes, what a map or a habit alone is worth, and how like an unseen room is to one that was trained in. The
-oracle is no bound: it counts the room's other takes, and an unseen room has few.
+How many bits of place the action leaves, how far one comes who is told the action, the heading, the velocities or the
+best single place, what a map or a habit alone is worth, and how like an unseen room is to one that was trained in.
+Whatever is counted from takes is counted from as many in every room: entropies and oracles grow with the takes that
+they know. Even so the oracle of the action is an estimate and no bound: it is blind to the walk between two actions,
+and to the actions that its takes don't show (its starved share). The best constant place bounds what is constant.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy import ndimage
 
-from eailkit.baselines import priors
+from eailkit.baselines import oracles, priors
 from eailkit.eail.evaluation import score_take
 from eailkit.eail.prepared import Prepared, RoomCache
 from eailkit.eail.sequences import Prediction
@@ -20,8 +24,14 @@ from eailkit.preprocess.mapgrid import CELLS, SIDE
 
 TOP_M = 2.0  # what hangs higher isn't where one works
 TURNS = 24
-BOUNDS = ("H(cell) (bits)", "H(cell | action) (bits)", "oracle of the action", "free space", "training occupancy",
-            "nearest training room", "similarity to it")  # fmt: skip
+ENTROPY_TAKES = 5  # of a room, that entropies are estimated from: as many as an unseen room has
+DRAWS = 20
+STARVED = "starved seconds of that oracle (%)"
+BOUNDS = (
+    f"H(cell), from {ENTROPY_TAKES} takes (bits)", f"H(cell | action), from {ENTROPY_TAKES} takes (bits)",
+    oracles.TRUE_ACTION, STARVED, oracles.BEST_PLACE, oracles.TRUE_VELOCITIES, oracles.FACING_PRIOR, "free space",
+    "training occupancy", "nearest training room", "similarity to it",
+)  # fmt: skip
 
 
 def entropy_bits(counts: Float[np.ndarray, " k"]) -> float:
@@ -43,6 +53,25 @@ def cell_entropies(takes: list) -> tuple[float, float]:
     count = lambda rows: np.bincount(cell[rows], minlength=CELLS)  # noqa: E731
     given = [(np.mean(action == a), entropy_bits(count(action == a))) for a in np.unique(action)]
     return entropy_bits(count(slice(None))), float(sum(share * bits for share, bits in given))
+
+
+def room_entropies(
+    takes: list, *, count: int = ENTROPY_TAKES, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
+    """`cell_entropies` of a room at a fixed number of its takes, bits: means over seeded draws without replacement.
+
+    More takes show more of a room, and Miller and Madow's correction doesn't make up for what none of them shows: one
+    take a room and six would differ by most of a bit for that alone.
+
+    Returns:
+        NaN twice where the room has fewer takes.
+    """
+    if len(takes) < count:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    chosen = {tuple(sorted(rng.permutation(len(takes))[:count])) for _ in range(draws)}
+    place, given = np.mean([cell_entropies([takes[i] for i in rows]) for rows in sorted(chosen)], axis=0)
+    return float(place), float(given)
 
 
 def height_map(room: RoomCache) -> Float[np.ndarray, "20 20"]:
@@ -94,24 +123,51 @@ def _normed(image: np.ndarray) -> np.ndarray:
 def bounds(prepared: Prepared, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
     """One row a (split, room): BOUNDS, beside side_m, takes and the nearest room's name.
 
-    Entropies are over all takes of the room; the other columns are success rates at 0.4 m in percent (macro over the
-    split's takes in the room) and, last, a correlation. None of it is a method: the oracle knows the true action.
+    Entropies are of the room's takes of any split, ENTROPY_TAKES at a time. The other columns are success rates at
+    0.4 m in percent (macro over the split's takes in the room), the share of labelled seconds whose action the oracle
+    finds in none of its takes, and, last, a correlation. A room with too few takes for a column has NaN there. None of
+    it is a method: `oracles` says what each is told.
     """
     retrieval, rows = RoomRetrieval(prepared), []
     for split in splits:
         takes = prepared.by_split(split)
         for room in sorted({t.room for t in takes}):
             here = [t for t in takes if t.room == room]
-            place, given = cell_entropies([t for t in prepared.takes if t.room == room and t.split != "scan"])
             name, similarity, habits = retrieval.nearest(room)
-            success = lambda predict, here=here: float(  # noqa: E731
-                np.nanmean([score_take(prepared, t, predict(t))["SR@0.4m"] for t in here])
-            )
             values = (
-                place, given, success(lambda t: priors.action_oracle(prepared, t)),
-                success(lambda t: priors.free_space(prepared, t)), success(lambda t: priors.occupancy(prepared, t)),
-                success(lambda t, h=habits: Prediction(np.tile(h, (len(t), 1)))), similarity,
-            )  # fmt: skip
+                *room_entropies([t for t in prepared.takes if t.room == room and t.split != "pretrain"]),
+                _success(prepared, here, lambda t: oracles.action_oracle(prepared, t)),
+                _mean([oracles.starved_share(prepared, t) for t in here]),
+                _success(prepared, here, lambda t: oracles.best_constant_place(prepared, t)),
+                _success(prepared, here, oracles.true_velocities),
+                _success(prepared, here, lambda t: oracles.facing_prior(prepared, t)),
+                _success(prepared, here, lambda t: priors.free_space(prepared, t)),
+                _success(prepared, here, lambda t: priors.occupancy(prepared, t)),
+                _success(prepared, here, lambda t, h=habits: Prediction(np.tile(h, (len(t), 1)))),
+                similarity,
+            )
             about = {"split": split, "room": room, "side_m": prepared.rooms[room].grid.side_m, "takes": len(here)}
             rows.append(about | dict(zip(BOUNDS, values, strict=True)) | {"nearest": name})
     return pd.DataFrame(rows)
+
+
+def over_rooms(rooms: pd.DataFrame) -> tuple[dict[str, float], dict[str, float], list[dict]]:
+    """Means and standard deviations of BOUNDS over rooms, and each room's own values, without what is unknown.
+
+    Args:
+        rooms: rows of `bounds`, of one split.
+    """
+    names = [name for name in BOUNDS if rooms[name].notna().any()]
+    mean = {name: round(float(rooms[name].mean()), 3) for name in names}
+    spread = {name: round(float(rooms[name].std()), 3) if rooms[name].count() > 1 else 0.0 for name in names}
+    each = [{k: v for k, v in room.items() if not pd.isna(v)} for room in rooms.round(3).to_dict("records")]
+    return mean, spread, each
+
+
+def _success(prepared: Prepared, takes: list, predict: Callable[[object], Prediction]) -> float:
+    return _mean([score_take(prepared, t, predict(t))["SR@0.4m"] for t in takes])
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")

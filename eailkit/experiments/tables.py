@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eailkit.eail.evaluation import Table, criterion, error_over_time
-from eailkit.experiments.bounds import BOUNDS
+from eailkit.experiments.bounds import over_rooms
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.metrics import METRICS
 from eailkit.profiles import get_profile
@@ -108,9 +108,7 @@ def _criterion_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
 def _bounds_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
     rows = []
     for split, rooms in frame.groupby("split", sort=False):
-        mean = {name: round(float(rooms[name].mean()), 3) for name in BOUNDS}
-        spread = {name: round(float(rooms[name].std()), 3) if len(rooms) > 1 else 0.0 for name in BOUNDS}
-        each = rooms.drop(columns="split").round(3).to_dict("records")
+        mean, spread, each = over_rooms(rooms.drop(columns="split"))
         rows.append(LedgerRow(
             id=split, question=f"How much can any method know of the place on {split}?",
             config={"spread": "standard deviation over rooms", "rooms": each}, mean=mean, spread=spread,
