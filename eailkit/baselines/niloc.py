@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eailkit.eail.features import Features
 from eailkit.eail.prepared import Prepared
-from eailkit.eail.sequences import Prediction, SequenceBatches
-from eailkit.eail.stage1 import Features
+from eailkit.eail.sequences import Prediction, SequenceBatches, heading_angles
 from eailkit.losses import trajectory_loss
 from eailkit.preprocess.mapgrid import CELLS
 from eailkit.profiles import Profile
@@ -57,16 +57,15 @@ def train_imu_alone(
 
     def loss_of(wrapped, batch: dict) -> dict[str, Tensor]:
         nowhere = torch.zeros_like(batch["empty"])  # without a map nothing is known to be empty
-        return {"total": trajectory_loss(wrapped(batch["imu"]).float(), batch["cell"], nowhere)}
+        return {"total": trajectory_loss(wrapped(batch["imu"][:, 0]).float(), batch["cell"], nowhere)}
 
     takes = [t for t in prepared.held_out if t.name in features.takes]
 
     def held_out_loss(model: ImuAlone) -> float:
         losses = []
         for take in takes:
-            imu = torch.from_numpy(np.array(features.takes[take.name][:1], np.float32)).to(model.head.weight.device)
-            cell = torch.from_numpy(np.asarray(take.cell, np.int64)[None]).to(imu.device)
-            losses.append(float(trajectory_loss(model(imu), cell)))
+            found = _mean_over_headings(model, features, take).clamp(min=1e-12).log()
+            losses.append(float(trajectory_loss(found[None], torch.from_numpy(np.asarray(take.cell, np.int64)[None]))))
         return float(np.mean(losses))
 
     context = imu_alone_identity(prepared, features.identity, profile)
@@ -85,8 +84,16 @@ def imu_alone_identity(prepared: Prepared, features: Identity, profile: Profile)
     )  # fmt: skip
 
 
-@torch.inference_mode()
 def predict_imu_alone(model: ImuAlone, features: Features, take) -> Prediction:
-    """`ImuAlone` over a whole take at once: its convolutions see 13 s around each second."""
-    imu = torch.from_numpy(np.array(features.takes[take.name][0], np.float32))
-    return Prediction(model(imu[None])[0].softmax(-1).numpy())
+    """`ImuAlone` over a whole take at once: its convolutions see 13 s around each second.
+
+    Training knows the heading; here nothing does, and without a map nothing tells one from another: a mean over all.
+    """
+    return Prediction(_mean_over_headings(model, features, take).numpy())
+
+
+@torch.inference_mode()
+def _mean_over_headings(model: ImuAlone, features: Features, take) -> Float[Tensor, "n cells"]:
+    headings = heading_angles() if features.direction is not None else np.zeros(1)
+    motion = torch.from_numpy(np.stack([features.motion(take.name, angle) for angle in headings]))
+    return model(motion.to(model.head.weight.device)).float().softmax(-1).mean(0).cpu()

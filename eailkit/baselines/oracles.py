@@ -12,10 +12,10 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from eailkit.baselines.priors import blurred, cell_counts
+from eailkit.eail.decision import RADIUS_M
 from eailkit.eail.features import turn_xy
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction
-from eailkit.eail.tracker import RADIUS_M
 from eailkit.preprocess.mapgrid import CELLS, MapGrid
 
 OTHER_TAKES = 4  # what the action is looked up in: an unseen room has five takes, and every room is to count as many

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
+from eailkit.eail.decision import most_mass
 from eailkit.eail.features import Features
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction, heading_angles
-from eailkit.eail.tracker import RADIUS_M
 from eailkit.preprocess.mapgrid import CELLS, SIDE
 
 
@@ -75,7 +75,7 @@ def constant_place(prepared: Prepared, take, prediction: Prediction) -> Predicti
     """A method's mean map over a take as the answer for each of its seconds: what finding the work area alone is worth.
 
     A method that tells one second from another beats its own constant place. Where it decides on positions beside its
-    map the constant place does too: on the cell with most mass within RADIUS_M.
+    map the constant place does too: on the cell with most mass within 0.4 m.
 
     Args:
         prediction: with a confidence. Each second counts alike: a row that is nowhere negative is divided by its sum,
@@ -94,8 +94,7 @@ def constant_place(prepared: Prepared, take, prediction: Prediction) -> Predicti
     place = None
     if prediction.position_m is not None:
         centres = prepared.rooms[take.room].grid.cell_centres
-        near = np.linalg.norm(centres[:, None] - centres[None], axis=2) < RADIUS_M
-        place = np.tile(centres[(near @ mean).argmax()], (len(take), 1))
+        place = np.repeat(most_mass(mean[None], centres), len(take), axis=0)
     return Prediction(np.tile(mean.astype(np.float32), (len(take), 1)), place)
 
 

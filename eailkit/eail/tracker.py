@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from eailkit.eail.decision import mass_within, most_mass, radius_holding
 from eailkit.preprocess.mapgrid import SIDE, MapGrid
 
 FINE = 2  # places a cell and axis
 FLOOR = 1e-4  # chance of a cell where nobody can stand: maps err
-RADIUS_M = 0.4  # of the decision: the paper's middle threshold
 
 
 @dataclass(frozen=True)
@@ -82,24 +82,17 @@ class Posterior:
     centres_m: Float[np.ndarray, "places 2"]
     log_evidence: Float[np.ndarray, " n"]
 
-    def decision(self, radius_m: float = RADIUS_M) -> Float[np.ndarray, "n 2"]:
-        """The places with most mass within a radius, m: what success at that radius asks for."""
-        near = np.linalg.norm(self.centres_m[:, None] - self.centres_m[None], axis=2) < radius_m
-        return self.centres_m[(self.place @ near.astype(self.place.dtype)).argmax(1)]
+    def decision(self) -> Float[np.ndarray, "n 2"]:
+        """The places with most mass within 0.4 m, m: what success at that radius asks for."""
+        return most_mass(self.place, self.centres_m)
 
     def radius(self, position_m: Float[np.ndarray, "n 2"], mass: float = 0.9) -> Float[np.ndarray, " n"]:
-        """Radii of the circles around positions that hold a share of the mass, m, to half a place's diagonal."""
-        away = np.linalg.norm(self.centres_m[None] - position_m[:, None], axis=2)
-        order = np.argsort(away, axis=1)
-        held = np.cumsum(np.take_along_axis(self.place, order, 1), axis=1)
-        last = np.minimum((held < mass).sum(1), away.shape[1] - 1)
-        pitch = np.abs(np.diff(self.centres_m[:2, 0]))[0]
-        return np.take_along_axis(away, np.take_along_axis(order, last[:, None], 1), 1)[:, 0] + pitch / np.sqrt(2)
+        """Radii of the circles around positions that hold a share of the mass, m."""
+        return radius_holding(self.place, self.centres_m, position_m, mass)
 
-    def probability_within(self, position_m: Float[np.ndarray, "n 2"], radius_m: float = RADIUS_M) -> np.ndarray:
-        """Probability that the wearer is within a radius of positions, (n,)."""
-        near = np.linalg.norm(self.centres_m[None] - position_m[:, None], axis=2) < radius_m
-        return (self.place * near).sum(1)
+    def probability_within(self, position_m: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+        """Probability that the wearer is within 0.4 m of positions."""
+        return mass_within(self.place, self.centres_m, position_m)
 
     def cells(self) -> Float[np.ndarray, "n cells"]:
         """Probability of each of EAIL's cells, (n, 400)."""
@@ -158,7 +151,8 @@ class Tracker:
         if back:
             belief = self._drift(belief)
         c, s = self.angles.cos(), self.angles.sin()
-        across, along = self._step(c * move_m[0] - s * move_m[1], std_m), self._step(s * move_m[0] + c * move_m[1], std_m)
+        across = self._step(c * move_m[0] - s * move_m[1], std_m)
+        along = self._step(s * move_m[0] + c * move_m[1], std_m)
         if back:
             return along.transpose(1, 2) @ belief @ across
         return self._drift(along @ belief @ across.transpose(1, 2))
@@ -182,8 +176,7 @@ class Tracker:
         self, joint: Float[np.ndarray, "headings cells"], habit: Float[np.ndarray, "headings cells"] | None = None
     ) -> Float[Tensor, "headings rows columns"]:
         """How well each state explains a second of EAIL's map, the largest being one."""
-        fine = np.log(np.maximum(joint, 1e-9))
-        fine = self.config.map_power * fine
+        fine = self.config.map_power * np.log(np.maximum(joint, 1e-9))
         if habit is not None and self.config.habit_power:
             fine = fine - self.config.habit_power * np.log(np.maximum(habit, 1e-9))
         fine = np.where(self.empty, np.median(fine[:, ~self.empty], axis=1, keepdims=True), fine)

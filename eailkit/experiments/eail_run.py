@@ -7,34 +7,29 @@ back on both shipped stages, saying so; a shipped stage never stands beside one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from eailkit import vision_language
-from eailkit.baselines import niloc, priors, ronin
+from eailkit.baselines import niloc, oracles, priors
 from eailkit.eail.evaluation import Table
-from eailkit.eail.inference import predict_take, stage2_config, stage2_identity, train_stage2
+from eailkit.eail.features import Features, embed_dataset, features_identity
+from eailkit.eail.inference import stage2_config, stage2_identity, train_stage2
 from eailkit.eail.prepared import Prepared, cache_identity, prepare
-from eailkit.eail.sequences import Prediction
-from eailkit.eail.stage1 import (
-    Features,
-    Stage1,
-    Stage1Config,
-    VisionLanguageTargets,
-    embed_dataset,
-    features_identity,
-    stage1_identity,
-    targets_identity,
-    train_stage1,
-    vision_language_targets,
-)  # fmt: skip
+from eailkit.eail.readings import CONSTANT_PLACE
+from eailkit.eail.stage1 import Stage1, Stage1Config, stage1_identity, train_stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
+from eailkit.eail.targets import VisionLanguageTargets, targets_identity, vision_language_targets
+from eailkit.eail.tracker import TrackerConfig
+from eailkit.eail.velocity import VelocityNet, train_velocity
 from eailkit.errors import CheckpointError
 from eailkit.experiments.bounds import bounds
+from eailkit.experiments.methods import FULL, OTHER_IMU, PUBLISHED, TRACKED, Methods
+from eailkit.files import write_json
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import Profile, get_profile
 from eailkit.provenance import Identity, identity, weights_tag
@@ -45,7 +40,6 @@ from eailkit.training import History, others_trained, trained_identity, trained_
 from eailkit.vision_language import VisionLanguage
 from eailkit.weights import load_weights
 
-FULL = "EAIL (ours)"
 ABLATIONS = ("full", "w/o vision-language", "w/o action loss", "w/o spatial", "w/o temporal")  # Table 3's rows
 VARIANTS = {  # what stage 2 lacks in a row of Table 3 or 4
     "w/o spatial": {"spatial": False},
@@ -71,8 +65,8 @@ class Run:
         self.progress, self.seed = progress, seed
         self.shipped: set[str] = set()  # stages that came from shipped weights: no result of theirs is recorded
         self.histories: dict[str, History] = {}
-        self._predictions: dict[str, Prediction] = {}  # by the keys of their identities, as the next
-        self._features: dict[str, Features] = {}
+        self._features: dict[str, Features] = {}  # by the keys of their identities, as the next
+        self._methods: dict[str, Methods] = {}
 
     @property
     def weights_dir(self) -> Path:
@@ -139,7 +133,7 @@ class Run:
 
     def features(self, model: Stage1) -> Features:
         """Frozen features of every take and room, made once per set of weights."""
-        key = features_identity(weights_tag(model), self.prepared, self.profile.yaws).key
+        key = features_identity(weights_tag(model), self.prepared, self.profile.views).key
         if key not in self._features:
             self._features[key] = self._embed(model)
         return self._features[key]
@@ -149,7 +143,7 @@ class Run:
             model,
             self.prepared,
             self.dir / f"features-{self.profile.name}",
-            yaws=self.profile.yaws,
+            views=self.profile.views,
             progress=self.progress,
         )
 
@@ -182,7 +176,7 @@ class Run:
         """
         own = self._own_stage1()
         stage1 = own or Localizer.load().stage1
-        made = features_identity(tag := weights_tag(stage1), self.prepared, self.profile.yaws)
+        made = features_identity(tag := weights_tag(stage1), self.prepared, self.profile.views)
         config = stage2_config(self.profile, len(self.prepared.action_names))
         wanted = trained_identity(self.profile.stage2, stage2_identity(self.prepared, made, self.profile, config))
         path = trained_weights(self.weights_dir, "stage2-full", wanted)
@@ -207,35 +201,24 @@ class Run:
                 return max(takes, key=len) if longest else takes[0]
         return self.prepared.takes[0]
 
-    def predictor(self, stage2: SpatioTemporalReasoner, features: Features, *, other_imu: bool = False):
-        """A function take -> Prediction, remembered; `other_imu` feeds it another take's IMU of the same split."""
-        tag = weights_tag(stage2)
+    def methods(
+        self, stage1: Stage1, stage2: SpatioTemporalReasoner, velocity: VelocityNet | None = None
+    ) -> Methods:
+        """EAIL's lines with these stages and the run's velocity net, the tracker calibrated on validation takes."""
+        velocity = velocity or self.train_velocity()
+        parts = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
+        made = identity("methods", data=self.prepared.identity, code=("eailkit.experiments.methods",), **parts)
+        if made.key not in self._methods:
+            found = Methods(self.prepared, self.features(stage1), self.profile, stage2, velocity)
+            found.tracker_config = self._calibrated(found, made)
+            self._methods[made.key] = found
+        return self._methods[made.key]
 
-        def of(take) -> Prediction:
-            imu_of = self.other_take(take) if other_imu else None
-            made = identity(
-                "prediction", stage2=tag, features=features.identity, take=take.name,
-                imu_of=imu_of.name if imu_of else None, time=self.profile.sequence_s, stride=self.profile.eval_stride_s,
-            )  # fmt: skip
-            make = lambda: predict_take(  # noqa: E731
-                stage2, self.prepared, features, take, profile=self.profile, imu_of=imu_of
-            )
-            return self._remember(made, make)
-
-        return of
-
-    def dead_reckoner(self):
-        """A function take -> Prediction, remembered: velocities summed from the true start and heading."""
-        velocity = self.train_velocity()
-        of = {"velocity": weights_tag(velocity), "data": self.prepared.identity}
-        return lambda take: self._remember(
-            identity("dead reckoning", take=take.name, **of), lambda: ronin.dead_reckoning(velocity, take)
-        )
-
-    def _remember(self, made: Identity, make: Callable[[], Prediction]) -> Prediction:
-        if made.key not in self._predictions:
-            self._predictions[made.key] = make()
-        return self._predictions[made.key]
+    def _calibrated(self, methods: Methods, made: Identity) -> TrackerConfig:
+        path = self.weights_dir / f"tracker.{made.key}.json"
+        if not path.is_file():
+            write_json(path, asdict(methods.calibrated()))
+        return TrackerConfig(**json.loads(path.read_text()))
 
     def other_take(self, take):
         """The take whose IMU is fed instead: the next of the split, by name, in another room and of another person."""
@@ -247,45 +230,63 @@ class Run:
         return (other_room_and_person or elsewhere or ring or [take])[0]
 
     def reference_table(
-        self, stage1: Stage1, stage2: SpatioTemporalReasoner, *, splits: tuple[str, ...] = ("test-seen", "test-unseen")
-    ) -> Table:
-        """EAIL beside every reference (design: chance, maps, another IMU, dead reckoning, oracle)."""
-        prepared, features = self.prepared, self.features(stage1)
-        table = Table(prepared, splits)
+        self, stage1: Stage1, stage2: SpatioTemporalReasoner, *, splits: tuple[str, ...] = ("test-seen", "test-unseen"),
+        table: Table | None = None,
+    ) -> Table:  # fmt: skip
+        """EAIL's lines beside every reference (design: chance, maps, another IMU, dead reckoning, oracles).
+
+        Args:
+            table: of another seed, to which this run's trained lines are added.
+        """
+        prepared, methods, seed = self.prepared, self.methods(stage1, stage2), self.seed
+        if table is None:
+            table = Table(prepared, splits)
+            self._add_untrained(table)
+        alone, self.histories["imu_alone"] = niloc.train_imu_alone(
+            prepared, methods.features, self.profile, self.weights_dir, progress=self.progress
+        )
+        table.add("IMU alone", lambda t: niloc.predict_imu_alone(alone, methods.features, t), seed=seed)
+        table.add("dead reckoning", methods.dead_reckoned, seed=seed)
+        table.add("stage 1 alone", lambda t: priors.stage1_alone(prepared, methods.features, t), seed=seed)
+        table.add(OTHER_IMU, lambda t: methods.alone(t, imu_of=self.other_take(t)), seed=seed)
+        table.add(CONSTANT_PLACE, lambda t: priors.constant_place(prepared, t, methods.alone(t)), seed=seed)
+        table.add(FULL, methods.alone, seed=seed)
+        table.add(PUBLISHED, lambda t: methods.alone(t, protocol="published"), seed=seed)
+        table.add(TRACKED, methods.tracked, seed=seed)
+        return table
+
+    def _add_untrained(self, table: Table) -> None:
+        prepared = self.prepared
         table.add("chance", lambda t: priors.chance(prepared, t))
         table.add("free space", lambda t: priors.free_space(prepared, t))
         table.add("training occupancy", lambda t: priors.occupancy(prepared, t))
-        alone, self.histories["imu_alone"] = niloc.train_imu_alone(
-            prepared, features, self.profile, self.weights_dir, progress=self.progress
-        )
-        table.add("IMU alone", lambda t: niloc.predict_imu_alone(alone, features, t))
-        table.add("dead reckoning", self.dead_reckoner())
-        table.add("stage 1 alone", lambda t: priors.stage1_alone(prepared, features, t))
-        table.add("EAIL, another take's IMU", self.predictor(stage2, features, other_imu=True))
-        table.add(FULL, self.predictor(stage2, features))
         table.add("majority action", lambda t: priors.majority_action(prepared, t))
-        table.add("oracle: true action", lambda t: priors.action_oracle(prepared, t))
+        table.add(oracles.FACING_PRIOR, lambda t: oracles.facing_prior(prepared, t))
+        table.add(oracles.TRUE_VELOCITIES, oracles.true_velocities)
+        table.add(oracles.BEST_PLACE, lambda t: oracles.best_constant_place(prepared, t))
+        table.add(oracles.TRUE_ACTION, lambda t: oracles.action_oracle(prepared, t))
         every = ("train", "val-seen", "val-unseen", "test-seen", "test-unseen")
         table.add("oracle: room's habits", lambda t: priors.occupancy(prepared, t, splits=every, same_room_only=True))
-        return table
 
     def bounds(self, splits: tuple[str, ...] = ("test-seen", "test-unseen")) -> pd.DataFrame:
         """What every method is read against, room by room: see `bounds.bounds`."""
         return bounds(self.prepared, splits)
 
-    def train_velocity(self):
-        """The velocity net behind dead reckoning, trained or found."""
-        velocity, history = ronin.train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
+    def train_velocity(self) -> VelocityNet:
+        """The velocity net behind dead reckoning and the tracker, trained or found."""
+        model, history = train_velocity(self.prepared, self.profile, self.weights_dir, progress=self.progress)
         self.histories["velocity"] = history
-        return velocity
+        return model
 
     def localizer(self, stage1: Stage1, stage2: SpatioTemporalReasoner) -> Localizer:
-        """The two stages as `eailkit localize` uses them."""
+        """The run's parts as `eailkit localize` uses them."""
         settings = {
             "points_per_cell": self.profile.points_per_cell, "sequence_s": self.profile.sequence_s,
             "profile": self.profile.name, "data_hash": self.prepared.data_hash, "seed": self.seed,
         }  # fmt: skip
-        return Localizer(stage1, stage2, list(self.prepared.action_names), settings)
+        found = self.methods(stage1, stage2)
+        names = list(self.prepared.action_names)
+        return Localizer(stage1, stage2, found.velocity, found.tracker_config, names, settings)
 
     def _shipped(self, what: str, name: str, wanted: Identity) -> Localizer:
         other = others_trained(self.weights_dir, name, wanted)

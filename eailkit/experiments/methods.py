@@ -1,0 +1,125 @@
+"""EAIL's own lines of a table: each second alone, with the tracker, live, and under the published protocol.
+
+`Methods` holds the trained parts of one run and gives functions from a take to a `Prediction`. Maps under twelve
+headings are the costly part; they are made once a take and kept in half precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eailkit.baselines import ronin
+from eailkit.eail.features import Features
+from eailkit.eail.headings import HeadingMaps, heading_posterior
+from eailkit.eail.inference import take_maps
+from eailkit.eail.sequences import Prediction
+from eailkit.eail.stage2 import SpatioTemporalReasoner
+from eailkit.eail.tracker import Observations, Posterior, Tracker, TrackerConfig
+from eailkit.eail.velocity import VelocityNet, gravity_velocity
+from eailkit.preprocess.mapgrid import MapGrid
+from eailkit.profiles import Profile
+
+FULL = "EAIL (ours)"
+PUBLISHED = "EAIL, published protocol (uses ground truth)"
+OTHER_IMU = "EAIL, another take's IMU"
+TRACKED = "EAIL + tracker"
+LIVE = "EAIL + tracker, live"
+MAP_POWERS = (0.06, 0.09, 0.13, 0.19)  # tried on validation
+CALIBRATION_TAKES = 12  # of them, every so many of both validation splits
+
+
+class Methods:
+    """The parts of one run, ready to predict.
+
+    Args:
+        prepared, features, profile: of the run.
+        stage2: trained on the features.
+        velocity: the velocity net.
+        tracker_config: see `calibrated`; the defaults where None.
+        kept: where maps and tracks are kept, by key; a run's methods share one.
+    """
+
+    def __init__(
+        self, prepared, features: Features, profile: Profile, stage2: SpatioTemporalReasoner, velocity: VelocityNet,
+        tracker_config: TrackerConfig | None = None,
+    ):  # fmt: skip
+        self.prepared, self.features, self.profile = prepared, features, profile
+        self.stage2, self.velocity = stage2, velocity
+        self.tracker_config = tracker_config or TrackerConfig()
+        self._maps: dict[tuple, HeadingMaps] = {}
+        self._tracks: dict[tuple, Posterior] = {}
+
+    def maps(self, take, *, imu_of=None, protocol: str = "inferred") -> HeadingMaps:
+        """`inference.take_maps`, remembered."""
+        key = (take.name, imu_of.name if imu_of else "", protocol)
+        if key not in self._maps:
+            made = take_maps(
+                self.stage2, self.prepared, self.features, take, profile=self.profile, imu_of=imu_of, protocol=protocol
+            )
+            self._maps[key] = replace(made, joint=made.joint.astype(np.float16), action=made.action.astype(np.float16))
+        kept = self._maps[key]
+        return replace(kept, joint=kept.joint.astype(np.float32), action=kept.action.astype(np.float32))
+
+    def alone(self, take, *, imu_of=None, protocol: str = "inferred") -> Prediction:
+        """EAIL's answer of each second, headings weighed by what the take says of them."""
+        maps = self.maps(take, imu_of=imu_of, protocol=protocol)
+        return maps.weighed(heading_posterior(maps))
+
+    def tracked(self, take, *, heading_rad: float | None = None) -> Prediction:
+        """The smoothed track: position by most mass within 0.4 m, and a map for RS."""
+        return self._as_prediction(self.track(take, heading_rad=heading_rad), self.alone(take))
+
+    def track(self, take, *, heading_rad: float | None = None) -> Posterior:
+        """The tracker's belief of a whole take, remembered."""
+        key = (take.name, heading_rad, self.tracker_config)
+        if key not in self._tracks:
+            self._tracks[key] = self.tracker(take).smooth(self.observations(take), heading_rad=heading_rad)
+        return self._tracks[key]
+
+    def tracker(self, take) -> Tracker:
+        """The filter on a take's map."""
+        room = self.prepared.rooms[take.room]
+        return Tracker(room.grid, np.asarray(room.free), np.asarray(room.empty), self.tracker_config)
+
+    def observations(self, take) -> Observations:
+        """What the filter reads of a take."""
+        velocity = gravity_velocity(self.velocity, np.asarray(take.windows), np.asarray(take.facing))
+        return Observations(self.maps(take).joint, *velocity)
+
+    def dead_reckoned(self, take) -> Prediction:
+        """Velocities summed from the true start and heading."""
+        return ronin.dead_reckoning(self.velocity, take)
+
+    @staticmethod
+    def _as_prediction(found: Posterior, alone: Prediction) -> Prediction:
+        return Prediction(found.cells(), found.decision(), alone.action, found.heading)
+
+    def calibrated(self) -> TrackerConfig:
+        """The configuration whose smoothed belief holds the true place best on validation takes.
+
+        Only the power of EAIL's map is fitted, the habit's in its proportion: seconds overlap and err alike, by how
+        much, hangs on the weights. The score is the mean log probability of the true place, each take alike.
+        """
+        takes = self.prepared.held_out
+        takes = takes[:: max(1, len(takes) // CALIBRATION_TAKES)]
+        if not takes:
+            return self.tracker_config
+        base, scores = self.tracker_config, {}
+        for power in MAP_POWERS:
+            config = replace(base, map_power=power, habit_power=power * base.habit_power / base.map_power)
+            tried = Methods(self.prepared, self.features, self.profile, self.stage2, self.velocity, config)
+            tried._maps = self._maps
+            scores[config] = np.mean([true_place_nats(tried.track(t), self.prepared, t) for t in takes])
+        return max(scores, key=scores.get)
+
+
+def true_place_nats(found: Posterior, prepared, take) -> float:
+    """Mean log probability that a belief gives the place nearest to the true position, nats; higher is better."""
+    square = prepared.rooms[take.room].grid
+    side = round(np.sqrt(found.place.shape[1]))
+    places = MapGrid(square.centre_xy_m, square.side_m, square.floor_z_m, side)
+    known = np.asarray(take.cell) >= 0
+    at = places.cell_of(np.asarray(take.position, float)[known])
+    return float(np.log(np.maximum(found.place[known, at], 1e-9)).mean())
