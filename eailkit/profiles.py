@@ -78,8 +78,8 @@ class Profile:
 QUICK = Profile(
     name="quick",
     data=DatasetSize(
-        seen_rooms=16, val_unseen_rooms=4, test_unseen_rooms=6, participants=26, minutes=4.0,
-        train_takes_per_room=4, unseen_takes_per_room=5, long_takes=2,
+        seen_rooms=32, val_unseen_rooms=4, test_unseen_rooms=6, participants=26, minutes=4.0,
+        train_takes_per_room=3, unseen_takes_per_room=5, long_takes=2,
     ),
     imu_width=32, points_variant="quick", points_per_cell=512, embed_dim=128, views=4, hypotheses=3, conv_channels=16,
     conv_blocks="light",

@@ -75,7 +75,8 @@ def stage2_identity(
     """What a stage 2 is determined by, its schedule apart; `training.trained_identity` adds that."""
     return identity(
         "stage 2", code=("eailkit.eail.inference",), data=prepared.identity, features=features, config=config,
-        use_action_loss=use_action_loss, sequence_s=profile.sequence_s, batch=profile.stage2_batch, hypotheses=profile.hypotheses,
+        use_action_loss=use_action_loss, sequence_s=profile.sequence_s, batch=profile.stage2_batch,
+        hypotheses=profile.hypotheses,
     )  # fmt: skip
 
 
@@ -115,7 +116,8 @@ def validation_loss(
                 features.rooms[take.room], room.empty, headings=np.nan_to_num(around if known else around[:, :1]),
                 time=profile.sequence_s, stride=profile.sequence_s,
             )  # fmt: skip
-            location, action = (torch.from_numpy(p[None]).clamp(min=1e-12).log() for p in (maps.joint, maps.action[:, 0]))
+            both = (maps.joint, maps.action[:, 0])
+            location, action = (torch.from_numpy(p[None]).clamp(min=1e-12).log() for p in both)
             cell, label = (torch.from_numpy(np.asarray(a, np.int64)[None]) for a in (take.cell, take.action))
             empty = torch.from_numpy(np.array(room.empty, bool)[None])
             location = rearrange(location, "b t h s -> b h t s")

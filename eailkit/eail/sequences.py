@@ -61,7 +61,10 @@ class SequenceBatches:
         self.features, self.batch, self.time, self.shuffle_labels = features, batch, time, shuffle_labels
         self.hypotheses = hypotheses if features.direction is not None else 1
         self.takes = [t for t in prepared.by_split(split) if len(t) >= time]
-        self.views = {t.room: features.views.get(t.room) or [plain_view(prepared, features, t.room)] for t in self.takes}
+        self.views = {
+            room: features.views.get(room) or [plain_view(prepared, features, room)]
+            for room in {t.room for t in self.takes}
+        }
         self.cell = [
             np.stack([[v.label(t.position, q) for q in range(QUARTERS)] for v in self.views[t.room]])
             for t in self.takes

@@ -201,9 +201,7 @@ class Run:
                 return max(takes, key=len) if longest else takes[0]
         return self.prepared.takes[0]
 
-    def methods(
-        self, stage1: Stage1, stage2: SpatioTemporalReasoner, velocity: VelocityNet | None = None
-    ) -> Methods:
+    def methods(self, stage1: Stage1, stage2: SpatioTemporalReasoner, velocity: VelocityNet | None = None) -> Methods:
         """EAIL's lines with these stages and the run's velocity net, the tracker calibrated on validation takes."""
         velocity = velocity or self.train_velocity()
         parts = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
