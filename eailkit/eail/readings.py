@@ -150,7 +150,7 @@ def found_reading(curve: pd.DataFrame) -> str:
     )
     good = curve[curve.within_30 >= FOUND_SHARE]
     if last.within_30 < FOUND_SHARE:
-        return f"{text}: in the others the filter goes another way round the room, and every second errs with it."
+        return f"{text}: in the others every second is read under a wrong heading."
     return (
         f"{text}: the heading is found, from minute {good.minute.iloc[0]:.1f} on in {FOUND_SHARE:.0f} % of the takes."
     )

@@ -15,13 +15,13 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from eailkit.plots.rooms import heat_trace, here_trace, path_trace, plan_trace, square_trace
+from eailkit.plots.rooms import MARGIN_M, heat_trace, here_trace, path_trace, plan_trace, square_trace
 from eailkit.plots.theme import CYCLE, FOUND, GRID, INK, TRUTH, metres, moments_slider, rgba, styled
 from eailkit.preprocess.mapgrid import MapGrid
 
 ARROW_M = 0.6
 CIRCLE = np.linspace(0, 2 * np.pi, 49)
-MAX_REGIONS = 40
+MAX_REGIONS = 24
 
 
 def hypothesis_figure(
@@ -62,7 +62,8 @@ def hypothesis_figure(
         for k, heats in enumerate(maps.values(), start=1):
             heats = np.asarray(heats, np.float32)
             low, high = float(np.nanmin(heats)), float(np.nanmax(heats))
-            traces.append((heat_trace(np.round(heats[h], 4), grid, low=low, high=high, bar=False), k))
+            shown_of = np.round(heats[h], 3 - int(np.floor(np.log10(max(high - low, 1e-9)))))
+            traces.append((heat_trace(shown_of, grid, low=low, high=high, bar=False), k))
             if known and np.isfinite(facing_rad):
                 traces.append((_arrow(here, facing_rad + np.radians(degrees[h]), k == 1), k))
         colours = [CYCLE[0] if j == h else rgba(FOUND, 0.55) for j in range(count)]
@@ -81,9 +82,9 @@ def hypothesis_figure(
             mark = here_trace(here, "true position", TRUTH)
             mark.showlegend = k == 0
             figure.add_trace(mark, row=1, col=k + 1)
-        metres(figure, y="y of the map (m)" if k == 0 else "", row=1, col=k + 1)
+        metres(figure, x="x (m)", y="y (m)" if k == 0 else "", row=1, col=k + 1)
     _polar(figure, evidence, true_rad, len(maps) + 1)
-    styled(figure, title, height=height, legend={"y": -0.16, "yanchor": "top"})
+    styled(figure, title, height=height, legend={"y": -0.2, "yanchor": "top"})
     figure.update_annotations(font={"color": INK, "size": 13})
     if slider:
         figure.frames = [
@@ -91,9 +92,9 @@ def hypothesis_figure(
         ]
         labels = [f"{d:.0f} degrees" for d in degrees]
         figure.update_layout(
-            sliders=[moments_slider(labels, range(count), "if the heading were ", at=shown, x=0.0, y=-0.3)]
+            sliders=[moments_slider(labels, range(count), "if the heading were ", at=shown, x=0.0, y=-0.38)]
         )
-        figure.update_layout(margin={"b": 150})
+        figure.update_layout(margin={"b": 170})
     return figure
 
 
@@ -133,7 +134,7 @@ def _polar(figure: go.Figure, evidence: Mapping[str, np.ndarray], true_rad: floa
     axis = {"gridcolor": GRID, "linecolor": GRID, "tickfont": {"size": 10, "color": INK}}
     figure.update_polars(
         bgcolor="rgba(0,0,0,0)", radialaxis=axis | {"range": [0, top], "ticksuffix": " %", "nticks": 4, "angle": 90},
-        angularaxis=axis | {"ticksuffix": "°", "dtick": 90},
+        angularaxis=axis | {"tickvals": [0, 180, 270], "ticktext": ["0°", "180°", "270°"]},
     )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def beliefs_figure(
             figure.add_trace(mark, row=row, col=column)
         metres(figure, x="x (m)" if row == rows else "", y="y (m)" if column == 1 else "", row=row, col=column)
     figure.update_annotations(font={"color": INK, "size": 12})
-    return styled(figure, title, height=height or 90 + 270 * rows, legend={"y": -0.06, "yanchor": "top"})
+    return styled(figure, title, height=height or 110 + 270 * rows, legend={"y": -0.3 / rows, "yanchor": "top"})
 
 
 def region_figure(
@@ -206,13 +207,20 @@ def region_figure(
     figure.add_trace(here_trace(found[-1], "believed, last second", FOUND, "diamond"))
     if truth is not None and np.isfinite(truth[-1]).all():
         figure.add_trace(here_trace(truth[-1], "true, last second", TRUTH))
-    return metres(styled(figure, title, height=height, legend={"y": -0.12, "yanchor": "top"}))
+    return _within(grid, styled(figure, title, height=height, legend={"y": -0.16, "yanchor": "top"}))
+
+
+def _within(grid: MapGrid, figure: go.Figure) -> go.Figure:
+    """Axes in metres that end a little outside the square: discs are wider than a room where nothing is known."""
+    middle, half = np.asarray(grid.centre_xy_m, float), grid.side_m / 2 + MARGIN_M
+    metres(figure).update_xaxes(range=[middle[0] - half, middle[0] + half])
+    return figure.update_yaxes(range=[middle[1] - half, middle[1] + half])
 
 
 def _disc(at: Sequence[float], radius_m: float, *, filled: bool = False, name: str = "") -> go.Scatter:
     x, y = (float(at[0]) + radius_m * np.cos(CIRCLE)).round(3), (float(at[1]) + radius_m * np.sin(CIRCLE)).round(3)
     line = {"width": 0} if filled else {"color": FOUND, "width": 2, "dash": "dot"}
-    fill = {"fill": "toself", "fillcolor": rgba(FOUND, 0.045)} if filled else {}
+    fill = {"fill": "toself", "fillcolor": rgba(FOUND, 0.035)} if filled else {}
     return go.Scatter(x=x, y=y, mode="lines", line=line, name=name, showlegend=bool(name), hoverinfo="skip", **fill)
 
 
@@ -246,7 +254,7 @@ def velocity_figure(
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="lines", name=name, line={"color": colour, "width": 3}, hoverinfo="skip")
         )
-    return metres(styled(figure, title, height=height, legend={"y": -0.12, "yanchor": "top"}))
+    return _within(grid, styled(figure, title, height=height, legend={"y": -0.16, "yanchor": "top"}))
 
 
 def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", height: int = 400) -> go.Figure:
@@ -264,7 +272,7 @@ def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", heigh
                 x=curve.minute.to_numpy(np.float32), y=curve[column].to_numpy(np.float32), mode="lines", name=name,
                 line=line, showlegend=k == 1,
             ), row=1, col=k)  # fmt: skip
-    styled(figure, title, "elapsed time (min)", height=height, legend={"y": -0.22, "yanchor": "top"})
+    styled(figure, title, "elapsed time (min)", height=height, legend={"y": -0.28, "yanchor": "top"})
     figure.update_yaxes(title_text="heading error (degrees)", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="takes (%)", range=[0, 101], row=1, col=2)
     return figure.update_annotations(font={"color": INK, "size": 13})
@@ -286,7 +294,7 @@ def activity_figure(scores: pd.DataFrame, *, title: str = "", height: int = 400)
                 name=method, marker_color=CYCLE[i % len(CYCLE)], showlegend=k == 1,
                 hovertemplate="%{x}: %{y:.1f} % of %{customdata} s<extra>" + method + "</extra>",
             ), row=1, col=k)  # fmt: skip
-    styled(figure, title, "activity", height=height, legend={"y": -0.22, "yanchor": "top"})
+    styled(figure, title, "activity", height=height, legend={"y": -0.28, "yanchor": "top"})
     figure.update_yaxes(title_text="success at 0.4 m (%)", rangemode="tozero", row=1, col=1)
     return figure.update_annotations(font={"color": INK, "size": 13})
 
