@@ -23,6 +23,10 @@ from eailkit.results.ledger import git_commit
 LIMIT_MB = 30
 LONGEST_S = 360  # a take of twenty minutes would fill half of what ships
 SPLITS = ("test-seen", "test-unseen")
+RULE = (
+    f"of each split's takes of at most {LONGEST_S // 60} minutes, the one whose success at 0.4 m with the tracker is "
+    "the lower median, by name where they tie"
+)
 
 
 def lower_median(scores: dict[str, float]) -> tuple[str, int]:
@@ -113,9 +117,8 @@ def main() -> None:
     walks = median_walks(run)
     names = [walks[split]["take"] for split in SPLITS]
     ship_kitchens(run.dataset(), out / "kitchens", names)
-    about = {"rule": __doc__.split("Which takes is a rule")[1].split("`kitchens")[0].strip(" ,\n"), "commit": commit}
     told = {split: found["text"] for split, found in walks.items()}
-    _dump(out / "kitchens" / CHOICE.name, about | {"walks": told, "chosen": walks})
+    _dump(out / "kitchens" / CHOICE.name, {"rule": RULE, "commit": commit, "walks": told, "chosen": walks})
     (out / "kitchens" / "card.md").write_text(
         "# Two kitchens\n\nTakes of SynthKitchen at the quick profile, in Ego-Exo4D's layout: "
         f"`{names[0]}` in a room that the shipped weights trained in (another take), `{names[1]}` in a room and by a "

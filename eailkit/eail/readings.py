@@ -58,6 +58,15 @@ def walk_reading(
     return f"{text}.{bound} What they are worth over many walks, the tables of notebook 04 say."
 
 
+def tracker_reading(tracked: float, alone: float) -> str:
+    """What a tracker adds to one walk's success at 0.4 m, percent."""
+    if tracked > CLEARLY * alone:
+        return f"The tracker helps here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
+    if alone > CLEARLY * tracked:
+        return f"The tracker is lost here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
+    return f"The tracker changes little here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
+
+
 def alike_reading(alike: int, neighbours: int, cells: int) -> str:
     """What the cells that look like a given one, to the point encoder, say of a second's ambiguity.
 
@@ -111,8 +120,29 @@ def rule_reading(verdicts: Mapping[str, Mapping[str, str]], seeds: int) -> str:
     return "\n".join([*lines, f"It works by the rule, on {_listed(list(verdicts))} over {seeds} seeds."])
 
 
+def flatter_reading(means: pd.DataFrame, method: str, constant: Sequence[str]) -> str:
+    """Whether maps that never look at the motion come close to a method, in RS and in success at 0.4 m.
+
+    Args:
+        means: columns split, method, RS and SR@0.4m, percent (`evaluation.Table.means`).
+        constant: names of constant maps.
+    """
+    lines = []
+    for split, rows in means.groupby("split", sort=False):
+        rows, said = rows.set_index("method"), []
+        for metric, name in (("RS", "RS"), ("SR@0.4m", "success at 0.4 m")):
+            above = [c for c in constant if rows[metric][c] >= rows[metric][method]]
+            told = _listed([f"{c} ({rows[metric][c]:.0f} %)" for c in above]) if above else "no constant map"
+            verb = "reach" if len(above) > 1 else "reaches"
+            said.append(f"in {name} {told} {verb} {method} ({rows[metric][method]:.0f} %)")
+        lines.append(f"{split}: {'; '.join(said)}.")
+    return "\n".join(lines)
+
+
 def heading_reading(weights: Mapping[str, Sequence[float]], true_rad: float) -> str:
     """Whether the true heading is the likeliest of the hypotheses, after each of some moments.
+
+    It is told where the likeliest is within 30 degrees of the truth and `CLEARLY` likelier than blind chance.
 
     Args:
         weights: moment ("one second", ...) -> probabilities of the angles 2 pi h / H.
@@ -121,23 +151,22 @@ def heading_reading(weights: Mapping[str, Sequence[float]], true_rad: float) -> 
     lines, found = [], []
     for moment, weight in weights.items():
         weight = np.asarray(weight, float) / np.sum(weight)
-        count = len(weight)
-        angle = 2 * np.pi * np.arange(count) / count
-        off = np.degrees(np.abs(np.angle(np.exp(1j * (angle - true_rad)))))
-        near, best = int(off.argmin()), int(weight.argmax())
-        found += [moment] if near == best else []
-        is_ = "the true heading is the likeliest" if near == best else f"the likeliest is {off[best]:.0f} degrees off"
+        best, blind = int(weight.argmax()), 1 / len(weight)
+        off = np.degrees(np.abs(np.angle(np.exp(1j * (2 * np.pi * best * blind - true_rad)))))
+        sure = weight[best] > CLEARLY * blind
+        found += [moment] if off < FOUND_DEG and sure else []
+        how = "" if sure else ", by a hair"
         lines.append(
-            f"After {moment} {is_}; {100 * weight[near]:.0f} % lie on the true one, blindly {100 / count:.0f} %."
+            f"After {moment} the likeliest heading{how} ({100 * weight[best]:.0f} %, blindly {100 * blind:.0f} %) is "
+            f"{off:.0f} degrees from the truth."
         )
     if not found:
-        lines.append("On this take the maps don't tell the heading: only other motion, or a tracker, may.")
+        lines.append("So these maps don't tell the heading of this take; motion over the floor, in a tracker, may.")
     elif len(found) < len(weights):
-        lines.append(
-            f"So it is told after {_listed(found)}, and not by {_listed([m for m in weights if m not in found])}."
-        )
+        missed = _listed([m for m in weights if m not in found])
+        lines.append(f"So the heading is told after {_listed(found)}, and not after {missed}.")
     else:
-        lines.append("So it is told at once, and stays.")
+        lines.append("So the heading is told at once, and stays.")
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ OTHER = "another walk's IMU"
 CONSTANT = "its own mean map, one place"
 ALONE = "without the tracker"
 BEST = "the best single place, known afterwards"
+STRIDE_S = 5  # of the lines, as in the tables at quick
 CHOICE = DATA_SAMPLES / "kitchens" / "choice.json"
 
 
@@ -38,6 +39,7 @@ class Walk:
         error_m: line -> distance from the truth, a value a second; a guess's is its mean.
         success: line -> percent of the known seconds within 0.4 m.
         told: as `success`, of what is told something of the truth.
+        maps: line -> probabilities of each second over the cells.
     """
 
     room: EncodedMap
@@ -46,24 +48,32 @@ class Walk:
     error_m: Mapping[str, Float[np.ndarray, " n"]]
     success: Mapping[str, float]
     told: Mapping[str, float]
+    maps: Mapping[str, Float[np.ndarray, "n cells"]]
+
+    @property
+    def knowing_less(self) -> dict[str, float]:
+        """`success` of the localizer and of the lines that know less than it does."""
+        return {name: value for name, value in self.success.items() if name != ALONE}
 
 
-def localized_walk(localizer: Localizer, recording: Recording, other: ImuStream) -> Walk:
+def localized_walk(localizer: Localizer, recording: Recording, other: ImuStream, *, track: Track | None = None) -> Walk:
     """Localize a recording that knows its own path, which plays no part in it, and all its lines.
 
     Args:
         other: another wearer's IMU, fed to the same model on the same map.
+        track: what the localizer says of the recording, where that is made already.
     """
     room = localizer.encode_map(recording.map)
-    track = localizer.localize(recording.imu, room)
+    track = track or localizer.localize(recording.imu, room, stride_s=STRIDE_S)
     truth = recording.trajectory.position_at(recording.imu.t_s[0] + track.time_s)[:, :2]
-    alone = localizer.localize(recording.imu, room, tracker=False)
-    strange = localizer.localize(other, room).position_m
+    alone = localizer.localize(recording.imu, room, tracker=False, stride_s=STRIDE_S)
+    strange = localizer.localize(other, room, stride_s=STRIDE_S)
+    at = np.arange(len(truth)) % len(strange.position_m)
     centres = room.grid.cell_centres
     place = most_mass(alone.prediction.confidence.mean(0, keepdims=True), centres)
     places = {
         LOCALIZED: track.position_m, ALONE: alone.position_m, CONSTANT: np.repeat(place, len(truth), axis=0),
-        OTHER: strange[np.arange(len(truth)) % len(strange)],
+        OTHER: strange.position_m[at],
     }  # fmt: skip
     error = {name: np.linalg.norm(at - truth, axis=1) for name, at in places.items()}
     known = np.isfinite(truth).all(axis=1)
@@ -72,7 +82,9 @@ def localized_walk(localizer: Localizer, recording: Recording, other: ImuStream)
         error[name] = expected_error_m(cells, centres, truth)
         success[name] = expected_success(cells, centres, truth)
     near = np.linalg.norm(centres[None] - truth[known][:, None], axis=2) < RADIUS_M
-    return Walk(room, track, truth, error, success, {BEST: 100 * float(near.mean(0).max())})
+    maps = {LOCALIZED: track.prediction, ALONE: alone.prediction, OTHER: strange.prediction}
+    maps = {name: found.confidence[at if name == OTHER else slice(None)] for name, found in maps.items()}
+    return Walk(room, track, truth, error, success, {BEST: 100 * float(near.mean(0).max())}, maps)
 
 
 def choice(path: Path = CHOICE) -> dict[str, str]:
