@@ -243,10 +243,33 @@ def velocity_reading(errors: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def margin_reading(name: str, margins: Mapping[str, tuple[Interval, str]]) -> str:
-    """Paired differences as sentences: what -> (interval, its verdict), the margin being of `name`."""
-    words = {"better": "gains", "worse": "loses", "on par": "is on par", "can't tell": "can't be told apart"}
-    lines = [f"{what}: {name} {words[verdict]}, {margin} points." for what, (margin, verdict) in margins.items()]
+def margin_reading(name: str, other: str, margins: Mapping[str, tuple[Interval, str]]) -> str:
+    """Paired differences of two methods as sentences: split -> (interval, its verdict)."""
+    words = {"better": "better", "worse": "worse", "on par": "on par (within 2 points)"}
+    lines = [
+        f"{split}: {name} against {other}: {margin} points, {words.get(verdict, 'which tells nothing')}."
+        for split, (margin, verdict) in margins.items()
+    ]
+    return "\n".join(lines)
+
+
+def bounds_reading(bounds: pd.DataFrame, means: pd.DataFrame, methods: Sequence[str], columns: Sequence[str]) -> str:
+    """Where methods stand beside what is known beforehand, in success at 0.4 m, split by split.
+
+    Args:
+        bounds: a row a room, a column a reference, percent (`bounds.bounds`).
+        means: columns split, method and SR@0.4m (`evaluation.Table.means`).
+        columns: of `bounds` that a method is held against.
+    """
+    lines = []
+    for split, rooms in bounds.groupby("split", sort=False):
+        known = {name: float(rooms[name].mean()) for name in columns if rooms[name].notna().any()}
+        for method in methods:
+            own = float(means[(means.split == split) & (means.method == method)]["SR@0.4m"].iloc[0])
+            above = [f"{name} ({value:.0f} %)" for name, value in known.items() if own > value]
+            below = [f"{name} ({value:.0f} %)" for name, value in known.items() if own <= value]
+            said = [f"{word} {_listed(names)}" for word, names in (("above", above), ("not above", below)) if names]
+            lines.append(f"{split}: {method} ({own:.0f} %) is {', '.join(said) or 'beside nothing that is known'}.")
     return "\n".join(lines)
 
 
@@ -265,6 +288,21 @@ def parts_reading(verdicts: Mapping[str, Mapping[str, str]], full: str = "full")
         if not told and not hurts:
             lines.append(f"{row}: can't be told from {full}, in none of {_listed(list(found))}.")
     return "\n".join(lines)
+
+
+def collapse_reading(true: Sequence[int], called: Sequence[int], names: Sequence[str]) -> str:
+    """Whether a classifier flees to one class: how often it calls its favourite, and how often that is right to."""
+    true, called = np.asarray(true), np.asarray(called)
+    counts = np.bincount(called, minlength=len(names))
+    favourite = int(counts.argmax())
+    share, own = 100 * counts[favourite] / len(called), 100 * float(np.mean(true == favourite))
+    used = int((counts > 0).sum())
+    if share > 50:
+        return f"It flees: {share:.0f} % of the seconds are called “{names[favourite]}”, which {own:.0f} % are."
+    return (
+        f"It names {used} of {len(names)} classes, “{names[favourite]}” most often: {share:.0f} % of the seconds, "
+        f"which {own:.0f} % are."
+    )
 
 
 def failure_reading(
