@@ -14,6 +14,7 @@ from eailkit.eail.activity import ACTIVITIES, FOUND_DEG, REGION
 from eailkit.metrics import Interval
 
 CLEARLY = 1.5  # times another line's success: what the table's criterion asks against another take's IMU
+MISSES = 5.0  # points between two rates that misses can tell apart
 CONSTANT_PLACE = "EAIL, constant place per take"
 RULE = (
     "chance",
@@ -29,12 +30,21 @@ FLAT_BITS = 1.0  # a map within this much of knowing nothing says little
 SLOW = 0.7  # a velocity net that predicts less of the true speed falls short
 
 
+def clearly_more(one: float, other: float) -> bool:
+    """Whether one rate, percent, is clearly above another: `CLEARLY` times its successes, or as many fewer misses.
+
+    Where both are high no ratio of successes can tell; the misses then must differ by 5 points at least.
+    """
+    fewer = 100 - other > CLEARLY * (100 - one) and one - other > MISSES
+    return one > CLEARLY * other or fewer
+
+
 def walk_reading(
     success: Mapping[str, float], method: str = "localized", told: Mapping[str, float] | None = None
 ) -> str:
     """What one walk's success at 0.4 m says of a method beside lines that know less.
 
-    A single walk has no interval, so that only a clear difference counts: `CLEARLY` times the other line.
+    A single walk has no interval, so that only a clear difference counts: see `clearly_more`.
 
     Args:
         success: line -> percent, `method` among them.
@@ -47,8 +57,8 @@ def walk_reading(
     own = success[method]
     others = {name: value for name, value in success.items() if name != method}
     named = lambda names, of: _listed([f"{name} ({of[name]:.1f} %)" for name in names])  # noqa: E731
-    bound = f" Whoever is told more has: {named(told, told)}." if told else ""
-    beaten = [name for name, value in others.items() if own > CLEARLY * value]
+    bound = f" Beside it, told something of the truth: {named(told, told)}." if told else ""
+    beaten = [name for name, value in others.items() if clearly_more(own, value)]
     level = [name for name in others if name not in beaten]
     if not level:
         but = named(beaten, others)
@@ -60,9 +70,9 @@ def walk_reading(
 
 def tracker_reading(tracked: float, alone: float) -> str:
     """What a tracker adds to one walk's success at 0.4 m, percent."""
-    if tracked > CLEARLY * alone:
+    if clearly_more(tracked, alone):
         return f"The tracker helps here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
-    if alone > CLEARLY * tracked:
+    if clearly_more(alone, tracked):
         return f"The tracker is lost here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
     return f"The tracker changes little here: {tracked:.1f} % with it, {alone:.1f} % by each second alone."
 
@@ -203,7 +213,7 @@ def activity_reading(scores: pd.DataFrame, method: str) -> str:
         rows = rows.set_index("activity").success
         told = _listed([f"{a} {rows[a]:.0f} %" for a in ACTIVITIES if a in rows])
         best, worst = rows.idxmax(), rows.idxmin()
-        so = f"{best} seconds are found best and {worst} ones worst" if rows[best] > CLEARLY * rows[worst] else (
+        so = f"{best} seconds are found best and {worst} ones worst" if clearly_more(rows[best], rows[worst]) else (
             "no activity stands out"
         )  # fmt: skip
         lines.append(f"{split}: {method}: {told}; {so}.")
@@ -286,7 +296,7 @@ def parts_reading(verdicts: Mapping[str, Mapping[str, str]], full: str = "full")
                 f"{row}: {full} is worse in {_listed(hurts)}: with this little training the part is in the way."
             )
         if not told and not hurts:
-            lines.append(f"{row}: can't be told from {full}, in none of {_listed(list(found))}.")
+            lines.append(f"{row}: can't be told from {full}, by {_listed(list(found))}.")
     return "\n".join(lines)
 
 
@@ -303,6 +313,11 @@ def collapse_reading(true: Sequence[int], called: Sequence[int], names: Sequence
         f"It names {used} of {len(names)} classes, “{names[favourite]}” most often: {share:.0f} % of the seconds, "
         f"which {own:.0f} % are."
     )
+
+
+def worst_take(success: Mapping[str, float]) -> str:
+    """The take with the lowest success, by name where they tie."""
+    return min(success, key=lambda name: (success[name], name))
 
 
 def failure_reading(
