@@ -200,7 +200,9 @@ def region_figure(
     for k in np.unique(np.linspace(0, len(found) - 1, min(MAX_REGIONS, len(found))).round().astype(int)):
         figure.add_trace(_disc(found[k], radius_m[k], filled=True))
     if truth is not None:
-        figure.add_trace(path_trace(truth, "true path", TRUTH, width=3.0))
+        true = path_trace(truth, "true path", TRUTH, width=3.0)
+        true.line.color = rgba(TRUTH, 0.85)
+        figure.add_trace(true)
     line = path_trace(found, "track", FOUND, width=3.0)
     line.line.color = FOUND
     figure.add_traces([line, _disc(found[-1], radius_m[-1], name="90 % region, last second")])
