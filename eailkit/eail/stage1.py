@@ -10,6 +10,7 @@ hypothesis (`inference`), and one pass of the encoder serves all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from eailkit.eail.prepared import Prepared
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.errors import DatasetError
-from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
+from eailkit.losses import LogitScale, Stage1Weights, info_nce, stage1_loss
 from eailkit.preprocess.imu import yaw
 from eailkit.preprocess.mapgrid import CELLS, SIDE
 from eailkit.profiles import Profile
@@ -131,10 +132,10 @@ class Stage1Batches:
         targets: VisionLanguageTargets | None,
         batch: int,
         *,
-        split: str = "train",
+        splits: tuple[str, ...] = ("train",),
     ):
         self.config, self.batch, self.targets = model.config, batch, targets
-        self.takes = prepared.by_split(split)
+        self.takes = [take for split in splits for take in prepared.by_split(split)]
         rooms = sorted({take.room for take in self.takes})
         clouds = [prepared.rooms[r] for r in rooms]
         self.points = torch.from_numpy(np.concatenate([np.asarray(r.points, np.float32) for r in clouds]))
@@ -151,7 +152,7 @@ class Stage1Batches:
         self.take_id, self.second, self.place = map(np.concatenate, (take_id, second, place))
         if len(self.take_id) < 2:
             raise DatasetError(
-                f"dataset: found {len(self.take_id)} labelled seconds in split '{split}'; expected many; "
+                f"dataset: found {len(self.take_id)} labelled seconds in split {' and '.join(splits)}; expected many; "
                 "check that the trajectory lies inside the map's square."
             )
         self.windows = [np.asarray(take.windows) for take in self.takes]
@@ -250,5 +251,32 @@ def train_stage1(
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1,
         out_dir=out_dir, name=name, context=context, progress=progress,
+        validate=held_out_contrast(prepared, model, profile.stage1_batch),
     )  # fmt: skip
     return model.eval(), history
+
+
+VALIDATION_SPLITS = ("val-seen", "val-unseen")
+VALIDATION_BATCHES = 8
+
+
+def held_out_contrast(prepared: Prepared, model: Stage1, batch: int) -> Callable[[Stage1], float] | None:
+    """A function that gives Eq. 1's term of IMU and points on takes kept from training, nats; None without such takes.
+
+    The same windows, headings and turns each time, so that steps can be compared.
+    """
+    if not prepared.held_out:
+        return None
+    batches = Stage1Batches(prepared, model, None, batch, splits=VALIDATION_SPLITS)
+
+    @torch.inference_mode()
+    def of(model: Stage1) -> float:
+        losses = []
+        for k in range(VALIDATION_BATCHES):
+            drawn = batches(np.random.default_rng(k), k)
+            imu = model.motion(model.imu(drawn["imu"]), drawn["facing"])
+            points = model.points(drawn["points"], drawn["neighbours"])
+            losses.append(info_nce(imu, points, model.logit_scale(), excluded=drawn["same_place"]))
+        return float(torch.stack(losses).mean())
+
+    return of
