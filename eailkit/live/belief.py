@@ -53,7 +53,9 @@ class Belief:
             turn = headings  # as wide as the circle, which is uniform
             self._seen, self._seconds = 0.0, 0
         # reflected at the square's rim: whoever leaves it comes back, and no mass piles up there
-        spread = ndimage.gaussian_filter(self._belief.numpy(), (turn, place, place), mode=("wrap", "reflect", "reflect"))
+        spread = ndimage.gaussian_filter(
+            self._belief.numpy(), (turn, place, place), mode=("wrap", "reflect", "reflect")
+        )
         belief = torch.from_numpy(spread) * self.tracker.floor
         self._belief, self._before = belief / belief.sum(), None
 

@@ -56,10 +56,15 @@ class LeftOut:
 
 
 class Sorter:
-    """Cuts blocks of samples into runs; remembers the last time that it let through."""
+    """Cuts blocks of samples into runs; remembers the last time that it let through.
+
+    A clock counts as set back once samples have come on the new one for `MAX_GAP_S`: before that they wait, since a
+    packet that was held up looks the same.
+    """
 
     def __init__(self) -> None:
         self.last_s = -np.inf
+        self._earlier: list[tuple[float, np.ndarray]] = []  # samples long before the last one, in their order
 
     def sort(
         self,
@@ -72,35 +77,52 @@ class Sorter:
         finite = np.isfinite(t_s) & np.isfinite(values).all(axis=1)
         step = np.diff(t_s, prepend=self.last_s)
         first_ever = int(np.isinf(self.last_s))  # its step is infinite
-        if finite.all() and (step > 0).all() and (step[first_ever:] <= MAX_GAP_S).all():
+        if finite.all() and (step > 0).all() and (step[first_ever:] <= MAX_GAP_S).all() and not self._earlier:
             self.last_s = float(t_s[-1])
             return [Run(t_s, values)]
         return self._one_by_one(t_s, values, finite)
 
     def _one_by_one(self, t_s: np.ndarray, values: np.ndarray, finite: np.ndarray) -> list[Run | Break | LeftOut]:
         found: list[Run | Break | LeftOut] = []
-        kept: list[int] = []
+        kept: list[tuple[float, np.ndarray]] = []
 
         def end_run() -> None:
             if kept:
-                found.append(Run(t_s[kept], values[kept]))
+                found.append(Run(*map(np.array, zip(*kept, strict=True))))
                 kept.clear()
 
-        for i, at in enumerate(t_s.tolist()):
+        for at, row, good in zip(t_s.tolist(), values, finite.tolist(), strict=True):
             step = at - self.last_s
-            if not finite[i]:
+            if not good:
                 found.append(LeftOut("not finite", self.last_s))
                 continue
-            if -MAX_GAP_S <= step <= 0:  # sent twice, late, or several under one time
+            if step < -MAX_GAP_S:
+                if self._earlier and not 0 < at - self._earlier[-1][0] <= MAX_GAP_S:
+                    found += self._give_up()
+                self._earlier.append((at, row))
+                if at - self._earlier[0][0] >= MAX_GAP_S:
+                    end_run()
+                    found.append(Break(self._earlier[0][0] - self.last_s))
+                    kept += self._earlier
+                    self._earlier, self.last_s = [], at
+                continue
+            found += self._give_up()
+            if step <= 0:  # sent twice, late, or several under one time
                 found.append(LeftOut("not later", self.last_s))
                 continue
-            if step < -MAX_GAP_S or MAX_GAP_S < step < np.inf:
+            if MAX_GAP_S < step < np.inf:
                 end_run()
                 found.append(Break(step))
-            kept.append(i)
+            kept.append((at, row))
             self.last_s = at
         end_run()
         return found
+
+    def _give_up(self) -> list[LeftOut]:
+        """Samples that waited were late, and the clock is the old one."""
+        late = [LeftOut("not later", self.last_s) for _ in self._earlier]
+        self._earlier = []
+        return late
 
 
 def as_block(

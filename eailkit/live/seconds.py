@@ -155,7 +155,7 @@ class SecondStream:
     def _settle(self, period_s: float) -> None:
         if 1 / period_s < 0.95 * RATE_HZ / 4:
             raise RecordingError(
-                f"live IMU: found one of {1 / period_s:.1f} Hz; expected {RATE_HZ / 4:g} Hz or more; use a faster sensor."
+                f"live IMU: found {1 / period_s:.1f} Hz; expected {RATE_HZ / 4:g} Hz or more; use a faster sensor."
             )
         self._period_s, self._aligner = period_s, GravityAligner(1 / period_s)
         for run in self._first:

@@ -89,7 +89,8 @@ class Replay:
         told, k = "", first
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.stopped or self.state != told or k < len(self.rows), timeout=10)
+                known = (told, k)
+                self.changed.wait_for(lambda known=known: self.stopped or self._news(*known), timeout=10)
                 rows, place, state, stopped = self.rows[k:], self.place, self.state, self.stopped
             if stopped:
                 return
@@ -100,6 +101,9 @@ class Replay:
             # also when nothing is new, so that a page that has gone is noticed
             yield f"event: state\ndata: {json.dumps(state)}\n\n"
             told = state
+
+    def _news(self, told: str, row: int) -> bool:
+        return self.state != told or row < len(self.rows)
 
     def frame(self) -> pd.DataFrame:
         """What came of it, a row a second: columns as `COLUMNS`."""
@@ -272,7 +276,8 @@ def serve(
         server = _Server(("127.0.0.1", port), handler(replay, describe(live.room, name, speed, length_s)))
     except OSError as error:
         raise ConfigError(
-            f"--port: found {port}, which can't be used ({error.strerror or error}); expected a free one; give another, or 0 for any."
+            f"--port: found {port}, which can't be used ({error.strerror or error}); expected a free one; give "
+            "another, or 0 for any."
         ) from error
 
     def wait_for_the_end() -> None:
@@ -331,7 +336,9 @@ def serve_files(
     imu = open_recording(replay).imu
     if imu.frame == "gravity" or len(imu) < 2:
         found = "an IMU in the gravity frame" if len(imu) > 1 else f"{len(imu)} samples"
-        raise RecordingError(f"{imu.source}: found {found}; expected a recording in sensor or head axes; give a raw one.")
+        raise RecordingError(
+            f"{imu.source}: found {found}; expected a recording in sensor or head axes; give a raw one."
+        )
     mounting = np.eye(3) if imu.frame == "head" else imu.R_head_sensor
     torch.set_num_threads(1)  # a second takes a few milliseconds: threads would wait for each other
     keep_freed_memory()
