@@ -330,6 +330,12 @@ def test_what_is_believed_spreads_over_missing_seconds():
     away = after(600.0, 601.0, True)
     on_floor = tracker.floor.flatten().numpy() == 1
     assert away.place[0, on_floor].sum() > 0.99 and np.ptp(away.place[0, on_floor]) < 2e-4, "anywhere on the floor"
+    belief = Belief(tracker, heading_rad=0.0)
+    before = belief.update(sure, np.array([2.0, 0.0]), 0.05)
+    belief.lose(0.2, 1.2, reoriented=False)
+    moved = belief.update(np.full((12, 400), 1 / 4800), np.array([2.0, 0.0]), 0.05)
+    shift = (moved.place - before.place) @ before.centres_m
+    assert np.linalg.norm(shift) < 0.3, "nobody knows whether a walk went on over a gap"
     set_back = after(None, 1.0, True)
     assert spread(short) < spread(set_back) < spread(away)
 
