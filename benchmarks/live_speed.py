@@ -14,7 +14,6 @@ import numpy as np
 import psutil
 import torch
 
-from eailkit.allocator import keep_freed_memory
 from eailkit.datasets import open_recording
 from eailkit.eail.causal import second_map
 from eailkit.eail.features import embed_imu
@@ -40,7 +39,6 @@ GOAL_MS = 20.0
 def measure(profile: Profile, *, seconds: int = 60) -> dict[str, float]:
     """Milliseconds a second of signal, by what is measured; the parts leave out what glues them together."""
     torch.set_num_threads(1)
-    keep_freed_memory()
     torch.manual_seed(0)
     takes = sorted((DATA_SAMPLES / "kitchens" / "takes").iterdir())
     recording = open_recording(next(path for path in takes if not path.name.endswith("_scan")))

@@ -12,13 +12,13 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 
+from eailkit.allocator import keep_freed_memory
 from eailkit.eail.features import Features
 from eailkit.eail.inference import HeadingMaps
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.velocity import SIDE_S
 
 AHEAD_S = SIDE_S  # seconds after the one that is asked for: the velocity net waits for as many
-AT_ONCE = 4  # headings a pass: their maps stay in a core's cache, and twelve take half the time of one pass of twelve
 
 
 def window_of(second: int, seconds: int, time: int) -> tuple[slice, int]:
@@ -53,8 +53,7 @@ def second_map(
         Probability of each heading and cell, which sum to one, and of actions under each heading.
     """
     each = rearrange(torch.from_numpy(np.ascontiguousarray(motion)), "t h d -> h t d")
-    found = [model(some, points[None], empty[None], slice(row, row + 1)) for some in each.split(AT_ONCE)]
-    location, action = (torch.cat(part)[:, 0].float() for part in zip(*found, strict=True))
+    location, action = (x[:, 0].float() for x in model(each, points[None], empty[None], slice(row, row + 1)))
     return location.flatten().softmax(0).view_as(location).numpy(), action.softmax(-1).numpy()
 
 
@@ -75,6 +74,7 @@ def causal_maps(
         headings: rad, (H,) or (n, H).
         time: T, seconds of a window.
     """
+    keep_freed_memory()  # half of a second's time otherwise goes into mapping the same pages again
     seconds, hypotheses = len(features.takes[name]), headings.shape[-1]
     around = np.broadcast_to(headings, (seconds, hypotheses))
     motion = np.stack([features.motion(name, around[:, h]) for h in range(hypotheses)], axis=1)

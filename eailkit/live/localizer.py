@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from eailkit.allocator import keep_freed_memory
 from eailkit.datasets import open_map
 from eailkit.eail.causal import AHEAD_S, hypothesis_weights, second_map
 from eailkit.eail.features import embed_cells, embed_imu, motion_features
@@ -152,6 +153,7 @@ class Localizer:
     ) -> None:
         if sequence_s <= AHEAD_S:
             raise ConfigError(f"sequence_s: found {sequence_s}; expected more than {AHEAD_S}; the paper's is 10.")
+        keep_freed_memory()  # half of a second's time otherwise goes into mapping the same pages again
         self.stage1, self.stage2, self.velocity = stage1.eval(), stage2.eval(), velocity.eval()
         self.room, self.action_names = room, tuple(action_names)
         self._points = torch.from_numpy(np.array(room.features, np.float32))

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eailkit.allocator import keep_freed_memory
 from eailkit.datasets import open_recording
 from eailkit.errors import ConfigError, EailkitError, RecordingError
 from eailkit.files import check_writable, refuse_overwrite, write_atomically
@@ -341,7 +340,6 @@ def serve_files(
         )
     mounting = np.eye(3) if imu.frame == "head" else imu.R_head_sensor
     torch.set_num_threads(1)  # a second takes a few milliseconds: threads would wait for each other
-    keep_freed_memory()
     live = Localizer.load(map, weights, R_head_sensor=mounting)
     name = Path(replay).name.removesuffix(".gz").removesuffix(Path(replay).suffix)
     serve(live, imu, name=name, port=port, speed=speed, out=out, say=say)
