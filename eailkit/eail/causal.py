@@ -1,11 +1,13 @@
 """EAIL's maps as a live system has them: row t from the ten seconds that end one second after it (EAIL section 4.2).
 
-`inference` averages the windows that overlap a second, half of which lie in its future; here one window answers for
+`headings` averages the windows that overlap a second, half of which lie in its future; here one window answers for
 one second. It reaches a second ahead, as far as the velocity net does. `live` calls `second_map` as seconds come, and
 `causal_maps` calls it for every second of a recording, so that both say the same.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,8 +15,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 
 from eailkit.allocator import keep_freed_memory
-from eailkit.eail.features import Features
-from eailkit.eail.inference import HeadingMaps
+from eailkit.eail.features import motion_features
+from eailkit.eail.headings import HeadingMaps
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.velocity import SIDE_S
 
@@ -59,25 +61,25 @@ def second_map(
 
 def causal_maps(
     model: SpatioTemporalReasoner,
-    features: Features,
-    name: str,
+    direction: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
+    imu: Float[np.ndarray, "n dim"],
+    facing: Float[np.ndarray, " n"],
     points: Float[np.ndarray, "cells dim"],
     empty: Bool[np.ndarray, " cells"],
     *,
-    headings: Float[np.ndarray, " *n headings"],
+    headings: Float[np.ndarray, "*n headings"],
     time: int = 10,
 ) -> HeadingMaps:
-    """`inference.heading_maps` with nothing later than `AHEAD_S` after each second: what `live` says, row by row.
+    """`headings.heading_maps` with nothing later than `AHEAD_S` after each second: what `live` says, row by row.
 
     Args:
-        name: of the recording in `features`.
-        headings: rad, (H,) or (n, H).
+        direction, imu, facing, points, empty, headings: as there.
         time: T, seconds of a window.
     """
     keep_freed_memory()  # half of a second's time otherwise goes into mapping the same pages again
-    seconds, hypotheses = len(features.takes[name]), headings.shape[-1]
-    around = np.broadcast_to(headings, (seconds, hypotheses))
-    motion = np.stack([features.motion(name, around[:, h]) for h in range(hypotheses)], axis=1)
+    seconds, hypotheses = len(imu), headings.shape[-1]
+    angle = np.asarray(facing)[:, None] + np.broadcast_to(headings, (seconds, hypotheses))
+    motion = motion_features(direction, np.repeat(np.asarray(imu)[:, None], hypotheses, axis=1), angle)
     place, without = torch.from_numpy(np.array(points, np.float32)), torch.from_numpy(np.array(empty, bool))
     rows = []
     for second in range(seconds):

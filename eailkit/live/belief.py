@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from scipy import ndimage, sparse
 
-from eailkit.eail.tracker import RADIUS_M, Observations, Posterior, Tracker
+from eailkit.eail.decision import RADIUS_M
+from eailkit.eail.tracker import Observations, Posterior, Tracker
 
 LOST_MPS = 0.5  # how fast the place of somebody unseen becomes unsure, standard deviation an axis
 LOST_RADPS = 1.0  # and the heading: the head may turn while its turning isn't measured
