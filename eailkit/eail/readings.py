@@ -143,11 +143,11 @@ def protocol_reading(
             short = theirs - success[split][best][metric].mean
             end = f"explained by {_listed(reached)}" if reached else f"explained by none: {best} is {short:.1f} short"
             brought = "; ".join(told) or "no switch makes a difference that can be told"
-            lines.append(f"{what}: {missing:.1f} points miss from {base} ({own}) to the paper's {theirs:.1f}. {brought}. "
-                         f"It is {end}.")  # fmt: skip
+            gap = f"{missing:.1f} points miss from {base} ({own}) to the paper's {theirs:.1f}"
+            lines.append(f"{what}: {gap}. {brought}. It is {end}.")
             unexplained += [] if reached else [what]
     lines += [
-        f"{name} explains {_listed(found)}." if found else f"{name} explains none of the paper's numbers by itself."
+        f"{name} explains {_listed(found)}." if found else f"{name} explains none of the paper's numbers."
         for name, found in explained.items()
     ]
     count = sum(map(len, paper.values()))

@@ -77,7 +77,7 @@ def record_protocol(
             for name, spent in parts.minutes_of(line).items():
                 minutes[line.name][name] = minutes[line.name].get(name, 0.0) + spent
             told = ", ".join(f"{name} {spent:.1f}" for name, spent in parts.minutes_of(line).items())
-            print(f"seed {seed}, {line.name}: minutes of {told}", flush=True)
+            print(f"seed {seed}, {line.name}, minutes: {told}", flush=True)
         probes.append(parts.probes())
         print(f"seed {seed}: {sum(parts.minutes.values()):.1f} minutes, each thing counted once", flush=True)
     common = {

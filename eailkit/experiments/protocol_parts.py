@@ -17,7 +17,7 @@ import pandas as pd
 from eailkit.baselines import priors
 from eailkit.eail.evaluation import Table
 from eailkit.eail.features import Features, embed_dataset, motion_features
-from eailkit.eail.inference import predict_take, train_stage2
+from eailkit.eail.inference import train_stage2
 from eailkit.eail.motion_probe import heading_probe
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.sequences import Prediction
@@ -25,6 +25,7 @@ from eailkit.eail.squares import Placed, features_on, on_clouds, on_squares
 from eailkit.eail.stage1 import Stage1, Stage1Config, train_stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.experiments.eail_run import Run
+from eailkit.experiments.methods import Methods
 from eailkit.experiments.own_clouds import clouds_identity, own_clouds
 from eailkit.files import write_json
 from eailkit.provenance import identity, weights_tag
@@ -202,14 +203,14 @@ class Parts:
         profile = self.run.profile
         made = {"stage2": weights_tag(stage2), "features": features.identity, "protocol": protocol,
                 "time": profile.sequence_s, "stride": profile.eval_stride_s}  # fmt: skip
-        predict = lambda take: predict_take(stage2, prepared, features, take, profile=profile, protocol=protocol)  # noqa: E731
-        return predict, made
+        methods = Methods(prepared, features, profile, stage2, None)  # no tracker here, so no velocity net
+        return lambda take: methods.alone(take, protocol=protocol), made
 
     def scores(self, line: Line) -> pd.DataFrame:
         """The line's scores, a row a test take, made once; `minutes` says how long that took."""
         prepared = self.maps.on(line.squares, line.clouds)
         predict, made = self.predictor(line)
-        code = ("eailkit.eail.inference", "eailkit.eail.evaluation", "eailkit.baselines.priors")
+        code = ("eailkit.experiments.methods", "eailkit.eail.evaluation", "eailkit.baselines.priors")
         wanted = identity("protocol scores", code=code, data=prepared.identity, splits=SPLITS, **made)
         path = self.run.dir / f"protocol-{self.run.profile.name}" / f"scores.{wanted.key}.json"
         if not path.is_file():
@@ -218,13 +219,13 @@ class Parts:
             minutes = (time.monotonic() - began) / 60
             write_json(path, {"made": wanted.record, "minutes": minutes, "rows": table.scores.to_dict("records")})
         found = json.loads(path.read_text(encoding="utf-8"))
-        self.minutes[f"scores, {line.name}"] = found["minutes"]
+        self.minutes[f"scores of {line.name}"] = found["minutes"]
         rooms = [self.maps.room_of(prepared, row["room"]) for row in found["rows"]]
         return pd.DataFrame(found["rows"]).assign(method=line.name, seed=self.run.seed, room=rooms)
 
     def minutes_of(self, line: Line) -> dict[str, float]:
         """What a line cost this seed: its trainings, which it may share with others, and its scoring."""
-        names = [f"scores, {line.name}"]
+        names = [f"scores of {line.name}"]
         if line.heading != "chance":
             free = ", heading-free" if line.heading == "free" else ""
             names += [f"stage 1{free}", f"stage 2{free} on {line.squares} squares"]
