@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from eailkit.eail.evaluation import score_take
 from eailkit.eail.features import Features, turn_xy
+from eailkit.eail.inference import stage2_config, stage2_identity
 from eailkit.eail.motion_probe import heading_probe, r_squared, ridge
 from eailkit.eail.readings import protocol_reading
 from eailkit.eail.squares import bounding_square, features_on, on_clouds, on_squares
@@ -24,6 +25,8 @@ from eailkit.experiments.protocol import record_protocol, recorded_reading
 from eailkit.experiments.protocol_parts import BASE, LINES, SPLITS, TRUTH, Maps, Parts, without_heading
 from eailkit.metrics import THRESHOLDS_M, Interval
 from eailkit.preprocess.mapgrid import MARGIN_M
+from eailkit.profiles import SMOKE
+from eailkit.provenance import identity
 from eailkit.results.ledger import read
 from eailkit.results.names import row_id
 
@@ -105,6 +108,12 @@ def test_labels_and_clouds_are_those_of_the_new_square(prepared):
 def test_the_rule_of_squares_names_the_dataset(prepared):
     keys = {on_squares(prepared, rule).identity.key for rule in ("training", "own")} | {prepared.identity.key}
     assert len(keys) == 3
+    profile, features = SMOKE, identity("features")
+    second = [
+        stage2_identity(on_squares(prepared, rule), features, profile, stage2_config(profile, 3)).key
+        for rule in ("scan", "training", "own")
+    ]
+    assert len(set(second)) == 3  # a stage 2 of one square is never taken for another's
     with pytest.raises(ConfigError, match="found 'room'; expected one of scan, training, own"):
         on_squares(prepared, "room")
 

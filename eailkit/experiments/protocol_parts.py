@@ -249,5 +249,5 @@ class Parts:
 def without_heading(features: Features) -> Features:
     """The same features with every heading withheld: what `Stage1.motion` gives of an unknown angle, once for all."""
     unknown = lambda x: np.full(len(x), np.nan, np.float32)  # noqa: E731
-    takes = {name: motion_features(features.direction, x, unknown(x)) for name, x in features.takes.items()}
+    takes = {name: motion_features(features.direction, np.array(x), unknown(x)) for name, x in features.takes.items()}
     return Features(takes, features.rooms, {}, features.views, None, features.identity.also(heading="withheld"))
