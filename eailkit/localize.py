@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from eailkit.datasets import open_map, open_recording
+from eailkit.eail.causal import causal_maps
 from eailkit.eail.decision import mass_within, most_mass, radius_holding
 from eailkit.eail.features import embed_cells, embed_imu
 from eailkit.eail.headings import heading_maps, heading_posterior
@@ -190,7 +191,7 @@ class Localizer:
 
         Args:
             imu: raw IMU in sensor or head axes, at least 1 s; below 10 s the context is shorter than in training.
-            causal: orientation from the causal filter and a track from the seconds so far, as it would be live.
+            causal: orientation from the causal filter and a track from the seconds so far: what `eailkit.live` says.
             tracker: False gives EAIL's answer of each second alone, the heading weighed by the whole recording.
             heading_rad: the angle that takes the gravity frame of the first second to the map's frame, where known.
 
@@ -198,7 +199,7 @@ class Localizer:
             RecordingError: the IMU can't be right (unit, gaps, length, rate, ...).
         """
         windows, times, ahead = imu_windows(imu, causal=causal)
-        maps = heading_maps(
+        maps = (causal_maps if causal else heading_maps)(
             self.stage2, self.stage1.motion, embed_imu(self.stage1, windows, ahead), ahead, room.features,
             room.clouds.empty, headings=heading_angles() if heading_rad is None else np.array([heading_rad]),
             time=int(self.settings["sequence_s"]),

@@ -50,7 +50,16 @@ def test_asking_for_some_seconds_gives_those_of_a_whole_pass(blocks, seconds):
 def test_causal_maps_equal_whole_passes_over_each_window(blocks):
     model, (features, points, empty) = reasoner(blocks), example()
     headings = heading_angles()
-    maps = causal_maps(model, features, "take", points, empty, headings=headings, time=TIME)
+    maps = causal_maps(
+        model,
+        features.direction,
+        features.takes["take"],
+        features.facing["take"],
+        points,
+        empty,
+        headings=headings,
+        time=TIME,
+    )
     motion = torch.from_numpy(np.stack([features.motion("take", h) for h in headings]))
     for second in (0, 1, 7, 8, 9, 15, SECONDS - 2, SECONDS - 1):
         low, high = max(0, second - 8), min(SECONDS, second + 2)
@@ -67,9 +76,27 @@ def test_causal_maps_equal_whole_passes_over_each_window(blocks):
 
 def test_nothing_later_than_a_second_enters():
     model, (features, points, empty) = reasoner("light"), example()
-    known = causal_maps(model, features, "take", points, empty, headings=heading_angles(), time=TIME)
+    known = causal_maps(
+        model,
+        features.direction,
+        features.takes["take"],
+        features.facing["take"],
+        points,
+        empty,
+        headings=heading_angles(),
+        time=TIME,
+    )
     features.takes["take"][14:] += 3
-    later = causal_maps(model, features, "take", points, empty, headings=heading_angles(), time=TIME)
+    later = causal_maps(
+        model,
+        features.direction,
+        features.takes["take"],
+        features.facing["take"],
+        points,
+        empty,
+        headings=heading_angles(),
+        time=TIME,
+    )
     first = 14 - AHEAD_S
     np.testing.assert_array_equal(later.joint[:first], known.joint[:first])
     assert np.abs(later.joint[first] - known.joint[first]).max() > 1e-6
@@ -84,7 +111,7 @@ def test_windows_hold_ten_seconds_and_fewer_at_the_ends():
 
 def test_headings_in_any_number_answer_alike():
     model, (features, points, empty) = reasoner("light"), example()
-    motion = np.stack([features.motion("take", h, slice(0, TIME)) for h in heading_angles(5)], axis=1)
+    motion = np.stack([features.motion("take", h)[:TIME] for h in heading_angles(5)], axis=1)
     place, without = torch.from_numpy(points), torch.from_numpy(empty)
     joint, action = second_map(model, motion, place, without, 8)
     alone = [second_map(model, motion[:, [h]], place, without, 8) for h in range(5)]

@@ -106,7 +106,9 @@ def test_live_equals_the_batch_filter(parts, imu):
     windows, middle_s = second_windows(resample(rotate(even, quat, "gravity")))
     faces = facing(even, quat, middle_s)
     features = Features({"take": embed_imu(stage1, windows, faces)}, {}, {"take": faces}, direction=stage1.motion)
-    maps = causal_maps(stage2, features, "take", room.features, room.empty, headings=heading_angles())
+    maps = causal_maps(
+        stage2, stage1.motion, features.takes["take"], faces, room.features, room.empty, headings=heading_angles()
+    )
     seen = Observations(maps.joint, *gravity_velocity(velocity, windows, faces))
     config = TrackerConfig(headings=24, map_power=0.5, habit_power=0.2, velocity_scale=1.5)
     posterior = Tracker(room.grid, room.free, room.empty, config).filter(seen)

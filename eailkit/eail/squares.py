@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from eailkit.eail.features import QUARTERS, Features, RoomView, embed_cells, turn_xy, view_of
+from eailkit.eail.features import QUARTERS, Features, RoomView, embed_cells, other_scan, turn_xy, view_of
 from eailkit.eail.prepared import Prepared, RoomCache, TakeCache
 from eailkit.eail.stage1 import Stage1
 from eailkit.errors import ConfigError
@@ -191,7 +191,7 @@ def _kept_view(
     """`features.room_view` with the square around turned positions instead of the turned map's own."""
     grid = room.grid if around is None else bounding_square(turn_xy(around, angle), room.grid.floor_z_m)
     if not path.exists():
-        scan = np.array(room.scan, float)
+        scan = other_scan(np.asarray(room.scan, float), seed)
         scan[:, :2] = turn_xy(scan[:, :2], angle)
         local = local_clouds(scan, grid, points_per_cell=room.points.shape[1], seed=seed) if angle else room
         view = view_of(model, local, grid, angle)

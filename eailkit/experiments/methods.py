@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from eailkit.baselines import ronin
-from eailkit.eail.features import Features
+from eailkit.eail.causal import causal_maps, hypothesis_weights
+from eailkit.eail.features import Features, embed_imu
 from eailkit.eail.headings import HeadingMaps, heading_posterior
 from eailkit.eail.inference import take_maps
-from eailkit.eail.sequences import Prediction
+from eailkit.eail.sequences import Prediction, heading_angles
+from eailkit.eail.stage1 import Stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.tracker import Observations, Posterior, Tracker, TrackerConfig
 from eailkit.eail.velocity import VelocityNet, gravity_velocity
@@ -35,18 +37,18 @@ class Methods:
 
     Args:
         prepared, features, profile: of the run.
-        stage2: trained on the features.
+        stage1, stage2: trained; the features are of the first, the second was trained on them.
         velocity: the velocity net.
         tracker_config: see `calibrated`; the defaults where None.
         kept: where maps and tracks are kept, by key; a run's methods share one.
     """
 
     def __init__(
-        self, prepared, features: Features, profile: Profile, stage2: SpatioTemporalReasoner, velocity: VelocityNet,
-        tracker_config: TrackerConfig | None = None,
+        self, prepared, features: Features, profile: Profile, stage1: Stage1, stage2: SpatioTemporalReasoner,
+        velocity: VelocityNet, tracker_config: TrackerConfig | None = None,
     ):  # fmt: skip
         self.prepared, self.features, self.profile = prepared, features, profile
-        self.stage2, self.velocity = stage2, velocity
+        self.stage1, self.stage2, self.velocity = stage1, stage2, velocity
         self.tracker_config = tracker_config or TrackerConfig()
         self._maps: dict[tuple, HeadingMaps] = {}
         self._tracks: dict[tuple, Posterior] = {}
@@ -88,6 +90,23 @@ class Methods:
         velocity = gravity_velocity(self.velocity, np.asarray(take.windows), np.asarray(take.facing))
         return Observations(self.maps(take).joint, *velocity)
 
+    def live(self, take, causal) -> Prediction:
+        """What `eailkit.live` says: nothing later than a second after each second, orientation included.
+
+        Args:
+            causal: the same take with windows and facing from the causal orientation filter (`Run.causal_takes`).
+        """
+        imu = embed_imu(self.stage1, np.asarray(causal.windows), np.asarray(causal.facing))
+        room = self.prepared.rooms[take.room]
+        maps = causal_maps(
+            self.stage2, self.features.direction, imu, np.asarray(causal.facing), self.features.rooms[take.room],
+            room.empty, headings=heading_angles(), time=self.profile.sequence_s,
+        )  # fmt: skip
+        velocity = gravity_velocity(self.velocity, np.asarray(causal.windows), np.asarray(causal.facing))
+        found = self.tracker(take).filter(Observations(maps.joint, *velocity))
+        weight = hypothesis_weights(found.heading, maps.joint.shape[1])
+        return self._as_prediction(found, maps.weighed(weight))
+
     def dead_reckoned(self, take) -> Prediction:
         """Velocities summed from the true start and heading."""
         return ronin.dead_reckoning(self.velocity, take)
@@ -109,7 +128,9 @@ class Methods:
         base, scores = self.tracker_config, {}
         for power in MAP_POWERS:
             config = replace(base, map_power=power, habit_power=power * base.habit_power / base.map_power)
-            tried = Methods(self.prepared, self.features, self.profile, self.stage2, self.velocity, config)
+            tried = Methods(
+                self.prepared, self.features, self.profile, self.stage1, self.stage2, self.velocity, config
+            )
             tried._maps = self._maps
             scores[config] = np.mean([true_place_nats(tried.track(t), self.prepared, t) for t in takes])
         return max(scores, key=scores.get)
