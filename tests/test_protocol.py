@@ -208,7 +208,7 @@ def test_the_inferred_line_is_the_method_of_the_other_tables_and_is_found_again(
     run, _ = recorded
     parts = Parts(run, Maps(run))
     base = next(line for line in LINES if line.name == BASE)
-    methods = Methods(run.prepared, run.features(run.stage1()), run.profile, run.stage2(), None)
+    methods = Methods(run.prepared, run.features(run.stage1()), run.profile, None, run.stage2(), None)
     monkeypatch.setattr("eailkit.experiments.protocol_parts.Methods", lambda *_: None)  # scores are found, not made
     scores = parts.scores(base).set_index("take")
     for take in run.prepared.by_split("test-seen"):

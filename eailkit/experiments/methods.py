@@ -44,8 +44,8 @@ class Methods:
     """
 
     def __init__(
-        self, prepared, features: Features, profile: Profile, stage1: Stage1, stage2: SpatioTemporalReasoner,
-        velocity: VelocityNet, tracker_config: TrackerConfig | None = None,
+        self, prepared, features: Features, profile: Profile, stage1: Stage1 | None, stage2: SpatioTemporalReasoner,
+        velocity: VelocityNet | None, tracker_config: TrackerConfig | None = None,
     ):  # fmt: skip
         self.prepared, self.features, self.profile = prepared, features, profile
         self.stage1, self.stage2, self.velocity = stage1, stage2, velocity

@@ -203,7 +203,7 @@ class Parts:
         profile = self.run.profile
         made = {"stage2": weights_tag(stage2), "features": features.identity, "protocol": protocol,
                 "time": profile.sequence_s, "stride": profile.eval_stride_s}  # fmt: skip
-        methods = Methods(prepared, features, profile, stage2, None)  # no tracker here, so no velocity net
+        methods = Methods(prepared, features, profile, None, stage2, None)  # no tracker and nothing live here
         return lambda take: methods.alone(take, protocol=protocol), made
 
     def scores(self, line: Line) -> pd.DataFrame:
