@@ -82,7 +82,7 @@ class Run:
             config=DatasetConfig(
                 val_unseen_rooms=size.val_unseen_rooms, test_unseen_rooms=size.test_unseen_rooms,
                 train_takes_per_room=size.train_takes_per_room, unseen_takes_per_room=size.unseen_takes_per_room,
-                long_takes=size.long_takes, minutes_spread=size.minutes_spread,
+                long_takes=size.long_takes, long_minutes=size.long_minutes, minutes_spread=size.minutes_spread,
             ),
         )  # fmt: skip
 
