@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from eailkit.datasets import EgoExo4D, open_map, open_recording
+from eailkit.eail.features import Features
 from eailkit.eail.inference import validation_loss
 from eailkit.eail.sequences import SequenceBatches
-from eailkit.eail.stage1 import Features, Stage1, Stage1Config
+from eailkit.eail.stage1 import Stage1, Stage1Config
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
 from eailkit.errors import CheckpointError, MapError, RecordingError
 from eailkit.experiments.eail_run import FULL, Run
