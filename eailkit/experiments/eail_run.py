@@ -301,7 +301,7 @@ def dataset_folder(run_dir: str | Path, profile: Profile) -> Path:
 
 
 def methods_identity(prepared: Prepared, profile: Profile, tags: dict[str, str]) -> Identity:
-    """What EAIL's lines and the calibration of the tracker hang on: data, tags of all weights, windows and their stride."""
+    """What EAIL's lines and the tracker's calibration hang on: data, tags of all weights, windows and their stride."""
     return identity(
         "methods", code=("eailkit.experiments.methods",), data=prepared.identity, sequence_s=profile.sequence_s,
         eval_stride_s=profile.eval_stride_s, **tags,
