@@ -23,7 +23,7 @@ ACTIONS = 35
 
 
 def measure(profile: Profile, *, steps: int = 20) -> dict[str, dict[str, float]]:
-    """Milliseconds (medians) of a training step with all its headings and of a forward pass with one, by form of blocks."""
+    """Milliseconds (medians) of a training step with all its headings and of a forward pass with one, by blocks."""
     torch.set_num_threads(1)
     keep_freed_memory()
     batch = _batch(profile)
