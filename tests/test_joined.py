@@ -71,7 +71,7 @@ def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path
     base = {(split, take): rng.uniform(20, 60) for split in ("test-seen", "test-unseen") for take, *_ in takes}
     table = Table(prepared=None)
     table.scores = pd.DataFrame(
-        {"method": line, "split": split, "take": take, "room": room, "participant": person}
+        {"method": line, "seed": 0, "split": split, "take": take, "room": room, "participant": person}
         | dict.fromkeys(METRICS, base[split, take] + gain)
         for line, gain in lines.items()
         for split in table.splits

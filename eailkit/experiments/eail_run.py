@@ -213,8 +213,8 @@ class Run:
     def methods(self, stage1: Stage1, stage2: SpatioTemporalReasoner, velocity: VelocityNet | None = None) -> Methods:
         """EAIL's lines with these stages and the run's velocity net, the tracker calibrated on validation takes."""
         velocity = velocity or self.train_velocity()
-        parts = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
-        made = identity("methods", data=self.prepared.identity, code=("eailkit.experiments.methods",), **parts)
+        tags = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
+        made = methods_identity(self.prepared, self.profile, tags)
         if made.key not in self._methods:
             found = Methods(self.prepared, self.features(stage1), self.profile, stage1, stage2, velocity)
             found.tracker_config = self._calibrated(found, made)
@@ -311,6 +311,14 @@ def dataset_folder(run_dir: str | Path, profile: Profile) -> Path:
     """Where a run keeps its SynthKitchen dataset, made or not: named by its size, seed and the simulator."""
     made = identity("SynthKitchen", size=profile.data, simulator=parameter_hash())
     return Path(run_dir) / f"synthkitchen-{profile.name}.{made.key}"
+
+
+def methods_identity(prepared: Prepared, profile: Profile, tags: dict[str, str]) -> Identity:
+    """What EAIL's lines and the tracker's calibration hang on: data, tags of all weights, windows and their stride."""
+    return identity(
+        "methods", code=("eailkit.experiments.methods",), data=prepared.identity, sequence_s=profile.sequence_s,
+        eval_stride_s=profile.eval_stride_s, **tags,
+    )  # fmt: skip
 
 
 def _seeded(profile: Profile, seed: int) -> Profile:

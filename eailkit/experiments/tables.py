@@ -122,8 +122,9 @@ def _drift(run: Run, stage1, stage2) -> dict:
     takes = [t for s in ("test-seen", "test-unseen") for t in run.prepared.by_split(s) if len(t) >= 590]
     if not takes:
         return {}
-    ours = error_over_time(run.prepared, takes, run.predictor(stage2, run.features(stage1)))
-    theirs = error_over_time(run.prepared, takes, run.dead_reckoner())
+    methods = run.methods(stage1, stage2)
+    ours = error_over_time(run.prepared, takes, methods.alone)
+    theirs = error_over_time(run.prepared, takes, methods.dead_reckoned)
     return {"EAIL": ours[ours.minute < 10], "dead reckoning": theirs[theirs.minute < 10], "takes": len(takes)}
 
 
