@@ -15,7 +15,7 @@ from eailkit.eail.evaluation import score_take
 from eailkit.eail.features import Features, turn_xy
 from eailkit.eail.inference import stage2_config, stage2_identity
 from eailkit.eail.motion_probe import heading_probe, r_squared, ridge
-from eailkit.eail.readings import protocol_reading
+from eailkit.eail.protocol_reading import protocol_reading
 from eailkit.eail.squares import bounding_square, features_on, on_clouds, on_squares
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.experiments.eail_run import Run

@@ -216,10 +216,21 @@ class Run:
         tags = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
         made = methods_identity(self.prepared, self.profile, tags)
         if made.key not in self._methods:
-            found = Methods(self.prepared, self.features(stage1), self.profile, stage1, stage2, velocity)
+            found = Methods(
+                self.prepared, self.features(stage1), self.profile, stage1, stage2, velocity,
+                maps_dir=self._maps_dir(tags["stage1"], tags["stage2"]),
+            )  # fmt: skip
             found.tracker_config = self._calibrated(found, made)
             self._methods[made.key] = found
         return self._methods[made.key]
+
+    def _maps_dir(self, stage1_tag: str, stage2_tag: str) -> Path:
+        made = identity(
+            "heading maps", code=("eailkit.eail.inference",), data=self.prepared.identity, stage1=stage1_tag,
+            stage2=stage2_tag, views=self.profile.views, sequence_s=self.profile.sequence_s,
+            stride_s=self.profile.eval_stride_s,
+        )  # fmt: skip
+        return self.dir / f"maps-{self.profile.name}" / made.key
 
     def _calibrated(self, methods: Methods, made: Identity) -> TrackerConfig:
         path = self.weights_dir / f"tracker.{made.key}.json"

@@ -7,6 +7,7 @@ headings are the costly part; they are made once a take and kept in half precisi
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from eailkit.eail.stage1 import Stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.tracker import Observations, Posterior, Tracker, TrackerConfig
 from eailkit.eail.velocity import VelocityNet, gravity_velocity
+from eailkit.files import save_npz
 from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.profiles import Profile
 
@@ -27,6 +29,7 @@ FULL = "EAIL (ours)"
 PUBLISHED = "EAIL, published protocol (uses ground truth)"
 OTHER_IMU = "EAIL, another take's IMU"
 TRACKED = "EAIL + tracker"
+FORWARD = "EAIL + tracker, forward alone"
 LIVE = "EAIL + tracker, live"
 MAP_POWERS = (0.06, 0.09, 0.13, 0.19)  # tried on validation
 CALIBRATION_TAKES = 12  # of them, every so many of both validation splits
@@ -40,16 +43,17 @@ class Methods:
         stage1, stage2: trained; the features are of the first, the second was trained on them.
         velocity: the velocity net.
         tracker_config: see `calibrated`; the defaults where None.
-        kept: where maps and tracks are kept, by key; a run's methods share one.
+        maps_dir: folder where maps are kept for the next process, named by all that determines them; None keeps them
+            in memory alone.
     """
 
     def __init__(
         self, prepared, features: Features, profile: Profile, stage1: Stage1 | None, stage2: SpatioTemporalReasoner,
-        velocity: VelocityNet | None, tracker_config: TrackerConfig | None = None,
+        velocity: VelocityNet | None, tracker_config: TrackerConfig | None = None, *, maps_dir: Path | None = None,
     ):  # fmt: skip
         self.prepared, self.features, self.profile = prepared, features, profile
         self.stage1, self.stage2, self.velocity = stage1, stage2, velocity
-        self.tracker_config = tracker_config or TrackerConfig()
+        self.tracker_config, self.maps_dir = tracker_config or TrackerConfig(), maps_dir
         self._maps: dict[tuple, HeadingMaps] = {}
         self._tracks: dict[tuple, Posterior] = {}
 
@@ -57,12 +61,22 @@ class Methods:
         """`inference.take_maps`, remembered."""
         key = (take.name, imu_of.name if imu_of else "", protocol)
         if key not in self._maps:
-            made = take_maps(
-                self.stage2, self.prepared, self.features, take, profile=self.profile, imu_of=imu_of, protocol=protocol
-            )
-            self._maps[key] = replace(made, joint=made.joint.astype(np.float16), action=made.action.astype(np.float16))
+            self._maps[key] = self._kept_maps(key, take, imu_of, protocol)
         kept = self._maps[key]
         return replace(kept, joint=kept.joint.astype(np.float32), action=kept.action.astype(np.float32))
+
+    def _kept_maps(self, key: tuple[str, str, str], take, imu_of, protocol: str) -> HeadingMaps:
+        path = self.maps_dir / f"{'.'.join(filter(None, key)).replace(' ', '_')}.npz" if self.maps_dir else None
+        if path is not None and path.is_file():
+            with np.load(path, allow_pickle=False) as a:
+                return HeadingMaps(a["headings"], a["joint"], a["action"])
+        made = take_maps(
+            self.stage2, self.prepared, self.features, take, profile=self.profile, imu_of=imu_of, protocol=protocol
+        )
+        made = replace(made, joint=made.joint.astype(np.float16), action=made.action.astype(np.float16))
+        if path is not None:
+            save_npz(path, {"headings": made.headings, "joint": made.joint, "action": made.action})
+        return made
 
     def alone(self, take, *, imu_of=None, protocol: str = "inferred") -> Prediction:
         """EAIL's answer of each second, headings weighed by what the take says of them."""
@@ -110,6 +124,20 @@ class Methods:
     def dead_reckoned(self, take) -> Prediction:
         """Velocities summed from the true start and heading."""
         return ronin.dead_reckoning(self.velocity, take)
+
+    def forward(self, take) -> Prediction:
+        """The forward track, see `forward_track`."""
+        return self._as_prediction(self.forward_track(take), self.alone(take))
+
+    def forward_track(self, take) -> Posterior:
+        """The tracker's belief at each second from the seconds so far, remembered.
+
+        Not quite live: a map of ten seconds still looks up to nine ahead.
+        """
+        key = (take.name, "forward", self.tracker_config)
+        if key not in self._tracks:
+            self._tracks[key] = self.tracker(take).filter(self.observations(take))
+        return self._tracks[key]
 
     @staticmethod
     def _as_prediction(found: Posterior, alone: Prediction) -> Prediction:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from eailkit.eail.evaluation import Table, verdict
-from eailkit.eail.readings import protocol_reading
+from eailkit.eail.protocol_reading import protocol_reading
 from eailkit.eail.squares import Placed
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.protocol_parts import BASE, CHANCE_ON, LINES, SPLITS, TRUTH, Line, Maps, Parts
