@@ -206,20 +206,20 @@ class Localizer:
             time=int(self.settings["sequence_s"]), stride=stride_s,
         )  # fmt: skip
         weight = heading_posterior(maps, live=causal)
-        prediction, place, centres = maps.weighed(weight), None, room.grid.cell_centres
+        prediction, place, centres, region = maps.weighed(weight), None, room.grid.cell_centres, 0.9
         if tracker:
             joint = maps.joint if heading_rad is None else np.repeat(maps.joint, len(heading_angles()), axis=1)
             seen = Observations(joint, *gravity_velocity(self.velocity, windows, ahead))
             filter_ = Tracker(room.grid, room.free, room.clouds.empty, self.tracker_config)
             found = (filter_.filter if causal else filter_.smooth)(seen, heading_rad=heading_rad)
-            place, centres, weight = found.place, found.centres_m, found.heading
+            place, centres, weight, region = found.place, found.centres_m, found.heading, found.region
             prediction = Prediction(found.cells(), None, prediction.action, weight)
         place = prediction.confidence if place is None else place
         position = most_mass(place, centres)
         mean = weight @ np.exp(2j * np.pi * np.arange(weight.shape[1]) / weight.shape[1])
         turned = np.angle(mean) if heading_rad is None or tracker else np.full(len(weight), heading_rad)
         return Track(
-            times - imu.t_s[0], position, radius_holding(place, centres, position),
+            times - imu.t_s[0], position, radius_holding(place, centres, position, region),
             mass_within(place, centres, position), turned, np.abs(mean), np.angle(np.exp(1j * (ahead + turned))),
             np.array(self.action_names)[prediction.action.argmax(1)], prediction,
         )  # fmt: skip
