@@ -92,7 +92,7 @@ class Posterior:
         return most_mass(self.place, self.centres_m)
 
     def radius(self, position_m: Float[np.ndarray, "n 2"], mass: float | None = None) -> Float[np.ndarray, " n"]:
-        """Radii of the circles around positions that hold a share of the mass, that of the 90 % region by default, m."""
+        """Radii of the circles around positions that hold a share of the mass, the 90 % region's by default, m."""
         return radius_holding(self.place, self.centres_m, position_m, self.region if mass is None else mass)
 
     def probability_within(self, position_m: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:

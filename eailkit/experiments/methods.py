@@ -159,9 +159,7 @@ class Methods:
         base, tried = self.tracker_config, {}
         for power in MAP_POWERS:
             config = replace(base, map_power=power, habit_power=power * base.habit_power / base.map_power)
-            found = Methods(
-                self.prepared, self.features, self.profile, self.stage1, self.stage2, self.velocity, config
-            )
+            found = Methods(self.prepared, self.features, self.profile, self.stage1, self.stage2, self.velocity, config)
             found._maps, found.maps_dir = self._maps, self.maps_dir
             score = np.mean([true_place_nats(found.track(t), self.prepared, t) for t in takes])
             tried[float(score)] = found

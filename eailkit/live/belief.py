@@ -80,7 +80,8 @@ class Belief:
         self._belief = belief / norm
         place = self._belief.sum(0).flatten().numpy()
         heading = self._belief.sum((1, 2)).numpy()
-        return Posterior(place[None], heading[None], self.tracker.grid.cell_centres, np.array([float(norm.log())]), self.tracker.config.region)
+        norms, region = np.array([float(norm.log())]), self.tracker.config.region
+        return Posterior(place[None], heading[None], self.tracker.grid.cell_centres, norms, region)
 
     def decision(self, posterior: Posterior) -> Float[np.ndarray, " 2"]:
         """`Posterior.decision` of one row, with the distances between places kept."""
