@@ -84,6 +84,7 @@ def ship_weights(run: Run, out: Path, commit: str) -> None:
     stage1, first = run.train_stage1()
     stage2, second = run.train_stage2(stage1)
     run.localizer(stage1, stage2).save(out, half=True)
+    third = run.histories["velocity"]
     card = [
         "# Quick weights", "",
         "EAIL's two stages, the velocity net and the tracker's calibration at the quick profile, trained on "
@@ -92,8 +93,9 @@ def ship_weights(run: Run, out: Path, commit: str) -> None:
         f"- commit: {commit}", f"- data hash: {run.prepared.data_hash}", f"- seed: {run.seed}",
         f"- stage 1: {run.profile.stage1.steps} steps, {first.minutes:.1f} min on {first.device}",
         f"- stage 2: {run.profile.stage2.steps} steps, {second.minutes:.1f} min on {second.device}",
+        f"- velocity net: {run.profile.velocity.steps} steps, {third.minutes:.1f} min on {third.device}",
         "- half precision; they are widened when they are read",
-        "- input: head IMU of 100 Hz or more, map in metres with z up; output: one of 400 cells and 35 actions",
+        "- input: head IMU of 100 Hz or more, map in metres with z up; output: place, heading, one of 35 actions",
         "- not for: claims about real kitchens. They never saw one. Results are in `results/`, never from these files.",
         "- licence: Apache-2.0",
     ]  # fmt: skip

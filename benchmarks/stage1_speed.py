@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eailkit.eail.prepared import prepare
-from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_cells
+from eailkit.eail.features import embed_cells
+from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config
 from eailkit.encoders.neighbours import Neighbours
 from eailkit.encoders.points import PointNet2
+from eailkit.experiments.eail_run import Run
 from eailkit.profiles import QUICK
 from eailkit.training import seed_step
 
@@ -85,6 +86,7 @@ def _made_up() -> dict:
     points = torch.rand(BATCH, 512, 3, generator=generator) * torch.tensor([1.0, 1.0, 2.5])
     return dict.fromkeys(("image", "text", "has_image", "has_text", "same_text")) | {
         "imu": torch.randn(BATCH, 6, 400, generator=generator), "points": points,
+        "facing": torch.rand(BATCH, generator=generator) * 2 * torch.pi, "same_place": None,
         "neighbours": PointNet2("quick").neighbours(points),
     }  # fmt: skip
 
@@ -116,9 +118,7 @@ def measure(run_dir: Path | None = None, repeats: int = 12) -> dict[str, dict[st
     if run_dir is None:
         batch = _made_up()
     else:
-        root, cache = run_dir / "synthkitchen-quick", run_dir / "cache-quick"
-        prepared = prepare(root, cache, points_per_cell=QUICK.points_per_cell, progress=False)
-        batches = Stage1Batches(prepared, ours, None, BATCH)
+        batches = Stage1Batches(Run(run_dir, QUICK, progress=False).prepared, ours, None, BATCH)
         steps = iter(range(10_000))
         found["a batch made"] = alternating({"ours": lambda: batches(seed_step(0, s := next(steps)), s)}, repeats)
         batch = batches(seed_step(0, 0), 0)

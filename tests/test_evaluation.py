@@ -131,21 +131,33 @@ def test_occupancy_never_counts_the_take_itself_and_prefers_the_room():
     assert priors.occupancy(data, here).confidence[0].argmax() == 300  # its own seconds don't count
 
 
-def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading():
-    """A net that knows the velocity (read off the window) must give back the path."""
-    import torch
+class ReadsOff(torch.nn.Module):
+    """A velocity net that is told: the velocity stands in the middle second of its window, in the window's frame."""
 
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return torch.cat([x[:, :2, 600], torch.zeros(len(x), 2)], dim=1) * self.scale
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_dead_reckoning_follows_known_velocities_from_the_true_start_and_heading(mounted):
+    """A net that knows the velocity must give back the path, whether or not it knows where the head faces."""
     n, heading = 30, 0.7
     velocity = np.stack([np.full(n, 0.5), np.linspace(-0.2, 0.3, n)], 1)  # in the gravity frame
     c, s = np.cos(heading), np.sin(heading)
     world = velocity @ np.array([[c, s], [-s, c]])
     path = np.concatenate([[[1.0, 2.0]], [1.0, 2.0] + np.cumsum((world[1:] + world[:-1]) / 2, axis=0)])
     windows = np.zeros((n, 6, 400), np.float32)
-    windows[:, :2, 0] = velocity
-    take = SimpleNamespace(windows=windows, position=path, heading=np.full(n, heading))
-    found = ronin.dead_reckoning(lambda x: x[:, :2, 0].to(torch.float32), take).position_m
-    assert np.abs(found - path).max() < 1e-5
-    assert np.nanmax(np.abs(ronin.gravity_frame_velocity(take)[1:-1] - velocity[1:-1])) < 1e-2
+    windows[:, :2] = velocity[:, :, None]
+    facing = np.linspace(-3, 9, n) if mounted else np.full(n, np.nan)
+    take = SimpleNamespace(windows=windows, position=path.copy(), heading=np.full(n, heading), facing=facing)
+    assert np.abs(ronin.dead_reckoning(ReadsOff(), take).position_m - path).max() < 1e-5
+    take.position[:3] = np.nan  # the truth begins late: so does the path
+    found = ronin.dead_reckoning(ReadsOff(), take).position_m
+    assert np.isnan(found[:3]).all() and np.abs(found[3:] - path[3:]).max() < 1e-5
 
 
 def test_tables_average_takes_alike_and_pair_them():
@@ -220,16 +232,3 @@ def test_error_over_time_bins_by_elapsed_seconds():
     frame = error_over_time(data, [take], lambda t: Prediction(_one_hot(cells)), bin_s=30.0)
     assert frame.minute.tolist() == [0.25, 0.75]
     assert frame.error_m.tolist() == pytest.approx([0.05, 1.95])
-
-
-def test_a_quarter_turn_of_the_map_moves_cells_as_it_moves_places():
-    from eailkit.eail.features import quarter_turns
-
-    centres = MapGrid(np.zeros(2), 4.0, 0.0).cell_centres
-    for count in range(4):
-        before = quarter_turns(count)
-        angle = count * np.pi / 2  # counterclockwise, as angles about z are
-        c, s = np.cos(angle), np.sin(angle)
-        turned = centres[before] @ np.array([[c, s], [-s, c]])
-        assert np.allclose(turned, centres)
-        assert sorted(before) == list(range(400))

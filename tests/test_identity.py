@@ -19,23 +19,15 @@ from fake_dataset import write_dataset
 
 from eailkit import provenance
 from eailkit.baselines.niloc import imu_alone_identity
-from eailkit.baselines.ronin import velocity_identity
+from eailkit.eail.features import Features, embed_dataset, features_identity
 from eailkit.eail.inference import predict_take, stage2_config, stage2_identity, train_stage2
 from eailkit.eail.prepared import Prepared, cache_identity, prepare
-from eailkit.eail.stage1 import (
-    Features,
-    Stage1,
-    Stage1Config,
-    embed_dataset,
-    features_identity,
-    stage1_identity,
-    targets_identity,
-    train_stage1,
-    vision_language_targets,
-)
+from eailkit.eail.stage1 import Stage1, Stage1Config, stage1_identity, train_stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config
+from eailkit.eail.targets import targets_identity, vision_language_targets
+from eailkit.eail.velocity import VelocityNet, velocity_identity
 from eailkit.errors import CheckpointError
-from eailkit.experiments.eail_run import Run, dataset_folder
+from eailkit.experiments.eail_run import Run, dataset_folder, methods_identity
 from eailkit.experiments.primus_run import PrimusRun
 from eailkit.files import save_npy, save_npz
 from eailkit.primus.config import METHODS
@@ -82,7 +74,7 @@ def eail_keys(profile: Profile, root: Path) -> dict[str, str]:
     prepared = Prepared(root, [], {}, tuple("abc"), "hash", cache)
     targets = targets_identity(prepared, identity_of(profile.vision_language))
     stage1 = trained_identity(profile.stage1, stage1_identity(prepared, profile, targets))
-    features = features_identity(stage1.key, prepared, profile.yaws)
+    features = features_identity(stage1.key, prepared, profile.views)
     stage2 = stage2_identity(prepared, features, profile, stage2_config(profile, 3))
     made |= {"cache": cache.key, "targets": targets.key, "stage1": stage1.key, "features": features.key}
     made |= {"stage2": trained_identity(profile.stage2, stage2).key}
@@ -90,20 +82,23 @@ def eail_keys(profile: Profile, root: Path) -> dict[str, str]:
     alone = imu_alone_identity(prepared, features, profile)
     made |= {"imu alone": trained_identity(profile.imu_alone, alone).key}
     made |= {"velocity": trained_identity(profile.velocity, velocity_identity(prepared, profile)).key}
+    made |= {"tracker": methods_identity(prepared, profile, {k: made[k] for k in ("stage1", "stage2", "velocity")}).key}
     return made | {"predictions": made["stage2"] + str((profile.sequence_s, profile.eval_stride_s))}
 
 
-SECOND = {"stage2", "ablation", "imu alone", "predictions"}
+REASONED = {"stage2", "predictions", "tracker"}
+SECOND = REASONED | {"ablation", "imu alone"}
 BEHIND = {"stage1", "features"} | SECOND  # stage 1 and all that reads its features
 EVERYTHING = {"dataset", "cache", "targets", "velocity"} | BEHIND
 DEPENDS = {  # field of a profile -> what it shapes
     "data": EVERYTHING, "points_per_cell": EVERYTHING - {"dataset"}, "vision_language": BEHIND | {"targets"},
-    "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND, "embed_dim": BEHIND, "yaws": {"features"} | SECOND,
+    "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND, "embed_dim": BEHIND, "views": {"features"} | SECOND,
+    "hypotheses": SECOND - {"imu alone"},
     "conv_channels": SECOND - {"imu alone"}, "conv_blocks": SECOND - {"imu alone"},
     "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
-    "stage1": BEHIND, "stage2": {"stage2", "predictions"}, "ablation": {"ablation"},
-    "velocity": {"velocity"}, "imu_alone": {"imu alone"},
-    "sequence_s": SECOND, "eval_stride_s": {"predictions"}, "name": set(), "seeds": set(),
+    "stage1": BEHIND, "stage2": REASONED, "ablation": {"ablation"},
+    "velocity": {"velocity", "tracker"}, "imu_alone": {"imu alone"},
+    "sequence_s": SECOND, "eval_stride_s": {"predictions", "tracker"}, "name": set(), "seeds": set(),
 }  # fmt: skip
 
 
@@ -279,7 +274,7 @@ def prepared(root, tmp_path_factory) -> Prepared:
 def features(prepared, tmp_path_factory) -> Features:
     torch.manual_seed(0)
     model = Stage1(Stage1Config.of(TINY)).eval()
-    return embed_dataset(model, prepared, tmp_path_factory.mktemp("features"), yaws=2, progress=False)
+    return embed_dataset(model, prepared, tmp_path_factory.mktemp("features"), views=2, progress=False)
 
 
 def test_two_pairs_of_towers_of_one_name_in_one_folder(prepared, tmp_path):
@@ -304,17 +299,23 @@ def test_five_seconds_after_ten(prepared, features, tmp_path):
     assert losses[5] != losses[10] and len(list(tmp_path.glob("stage2.*.safetensors"))) == 2
 
 
-def test_features_beside_predictions(prepared, features, tmp_path):
+def test_predictions_of_two_stages_in_one_run(prepared, tmp_path):
+    """Each stage 1 has its own features, maps and calibration, whichever was asked for before."""
     run = Run(tmp_path, TINY, progress=False)
     run.prepared = prepared
-    take, stage2 = prepared.takes[0], SpatioTemporalReasoner(stage2_config(TINY, len(prepared.action_names)))
-    torch.nn.init.normal_(stage2.location[-1].weight)
-    stage2.eval()
-    turned = Features({k: v[:, ::-1] for k, v in features.takes.items()}, features.rooms)
-    for given in (features, turned, features):
-        found = run.predictor(stage2, given)(take).confidence
-        np.testing.assert_array_equal(found, predict_take(stage2, prepared, given, take, profile=TINY).confidence)
-    assert not np.array_equal(run.predictor(stage2, turned)(take).confidence, found)
+    take, velocity = prepared.takes[0], VelocityNet(8).eval()
+    models, found = [], []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        stage2 = SpatioTemporalReasoner(stage2_config(TINY, len(prepared.action_names))).eval()
+        torch.nn.init.normal_(stage2.location[-1].weight)
+        models.append((Stage1(Stage1Config.of(TINY)).eval(), stage2))
+    for stage1, stage2 in (*models, models[0]):
+        found.append(run.methods(stage1, stage2, velocity).alone(take).confidence)
+        expected = predict_take(stage2, prepared, run.features(stage1), take, profile=TINY).confidence
+        np.testing.assert_allclose(found[-1], expected, atol=1e-3)  # kept in half precision
+    assert np.array_equal(found[0], found[2]) and np.abs(found[0] - found[1]).max() > 1e-3
+    assert len(list(run.weights_dir.glob("tracker.*.json"))) == 2
 
 
 def test_a_stage_2_is_refused_beside_another_stage_1(prepared, features, tmp_path):

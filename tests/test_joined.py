@@ -71,14 +71,14 @@ def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path
     base = {(split, take): rng.uniform(20, 60) for split in ("test-seen", "test-unseen") for take, *_ in takes}
     table = Table(prepared=None)
     table.scores = pd.DataFrame(
-        {"method": line, "split": split, "take": take, "room": room, "participant": person}
+        {"method": line, "seed": 0, "split": split, "take": take, "room": room, "participant": person}
         | dict.fromkeys(METRICS, base[split, take] + gain)
         for line, gain in lines.items()
         for split in table.splits
         for take, room, person in takes
     )
     common = {"command": "c", "commit": "c", "data_hash": "d", "seeds": (0,), "minutes": 1.0, "device": "CPU"}
-    rows = with_differences(method_rows([table], common), table, ["PRIMUS"])
+    rows = with_differences(method_rows(table, common), table, ["PRIMUS"])
     against = {row.id: row.config.get("against") for row in rows}
     assert against[f"test-seen | {FULL}"] is None
     assert set(against["test-seen | EAIL, PRIMUS, from scratch"]) == {"EAIL as it is"}

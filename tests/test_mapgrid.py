@@ -7,9 +7,21 @@ import pytest
 from fake_dataset import room_cloud
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
+from eailkit.datasets import open_map
 from eailkit.errors import MapError
-from eailkit.preprocess.mapgrid import COLUMN_M, MapGrid, estimate_grid, free_cells, local_clouds
+from eailkit.files import DATA_SAMPLES
+from eailkit.preprocess.mapgrid import (
+    COLUMN_M,
+    VOXEL_M,
+    LocalClouds,
+    MapGrid,
+    estimate_grid,
+    free_cells,
+    local_clouds,
+    voxel_centroids,
+)
 from eailkit.recording import PointMap
 
 coordinates = st.floats(-50, 50)
@@ -157,33 +169,115 @@ def test_a_map_that_is_no_room_is_refused_in_one_sentence():
         estimate_grid(PointMap(wall))
 
 
+def naive_voxels(points, seed: int = 0) -> list[tuple[float, np.ndarray]]:
+    """Draw and centroid of each 5 cm voxel, smallest draw first, in Python's own integers."""
+    voxels = {}
+    for p in points:
+        voxels.setdefault(tuple(int(np.floor(v / VOXEL_M)) for v in p), []).append(p)
+    keys, mask = [], 2**64 - 1
+    for index, inside in voxels.items():
+        x = seed
+        for axis in index:  # splitmix64's finalizer after each index
+            x = ((x ^ (axis & mask)) + 0x9E3779B97F4A7C15) & mask
+            x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+            x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+            x ^= x >> 31
+        keys.append((-np.log(((x >> 11) + 0.5) / 2**53) / min(len(inside), 4), np.mean(inside, axis=0)))
+    return sorted(keys, key=lambda k: k[0])
+
+
 def test_local_clouds_equal_a_naive_loop():
     points, *_ = room_cloud(2)
     grid = estimate_grid(PointMap(points))
-    clouds = local_clouds(points, grid, points_per_cell=256)
+    clouds = local_clouds(points, grid, points_per_cell=256, seed=3)
     height = points[:, 2] - grid.floor_z_m
+    near = (np.abs(points[:, :2] - grid.centre_xy_m) <= grid.side_m / 2 + COLUMN_M / 2).all(axis=1)
+    near &= (height >= -0.3) & (height <= 3.5)
+    centroids = np.array([c for _, c in naive_voxels(points[near], 3)]) - (0, 0, grid.floor_z_m)
     for cell in range(0, 400, 7):
         centre = grid.cell_centres[cell]
-        column = (np.abs(points[:, :2] - centre) <= COLUMN_M / 2).all(axis=1) & (height >= -0.3) & (height <= 3.5)
-        expected = np.column_stack([points[column, :2] - centre, height[column]]).astype(np.float32)
-        assert abs(clouds.count[cell] - len(expected)) <= 1  # a point on the edge may fall either way
+        inside = (np.abs(points[near, :2] - centre) <= COLUMN_M / 2).all(axis=1)
+        assert abs(clouds.count[cell] - inside.sum()) <= 1  # a point on the edge may fall either way
         assert clouds.empty[cell] == (clouds.count[cell] < 32)
+        column = (np.abs(centroids[:, :2] - centre) <= COLUMN_M / 2).all(axis=1)
+        expected = (centroids[column] - (*centre, 0.0))[:256].astype(np.float32)
         found = clouds.points[cell][clouds.valid[cell]]
-        assert len(found) == min(clouds.count[cell], 256)
         assert len(np.unique(found, axis=0)) == len(found)
-        assert all((np.abs(expected - p).max(axis=1) < 1e-5).any() for p in found[:20])
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_few_points_repeat_and_are_marked():
     grid = MapGrid(np.zeros(2), 0.2, 0.0, n=1)
     points = np.column_stack([np.linspace(-0.4, 0.4, 40), np.zeros(40), np.ones(40)])
+    voxels = len(set(np.floor(points[:, 0] / VOXEL_M).astype(int)))
     clouds = local_clouds(points, grid, points_per_cell=100)
-    assert clouds.valid.sum() == 40 and not clouds.empty[0]
-    assert set(map(tuple, clouds.points[0, 40:])) <= set(map(tuple, clouds.points[0, :40]))
+    assert clouds.valid.sum() == voxels == 17 and not clouds.empty[0] and clouds.count[0] == 40
+    assert set(map(tuple, clouds.points[0, voxels:])) <= set(map(tuple, clouds.points[0, :voxels]))
     few = local_clouds(points[:31], grid, points_per_cell=100)
-    assert few.empty[0] and few.valid.sum() == 31
+    assert few.empty[0] and few.count[0] == 31 and 0 < few.valid.sum() <= voxels
     none = local_clouds(points + 100, grid, points_per_cell=100)
     assert none.empty[0] and not none.valid.any() and (none.points == 0).all()
+
+
+def test_voxels_are_centroids_in_an_order_that_hangs_on_places_alone():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-1, 1, (3000, 3)) * (1, 1, 0.2)
+    found = voxel_centroids(points, seed=5)
+    np.testing.assert_allclose(found, [c for _, c in naive_voxels(points, 5)], atol=1e-12)
+    np.testing.assert_array_equal(voxel_centroids(rng.permutation(points), seed=5), found)
+    twice = voxel_centroids(
+        np.repeat(points, 4, axis=0), seed=5
+    )  # every voxel is heavy now: another order, no other place
+    assert {tuple(c) for c in twice.round(9)} == {tuple(c) for c in found.round(9)}
+    assert voxel_centroids(np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_a_voxel_comes_first_as_often_as_its_points_say_up_to_four():
+    """With weights 1, 2, 4 and 9, capped to 4: shares 1, 2, 4 and 4 of 11 over many seeds."""
+    places, weights = (
+        np.array([[0.02, 0.02, 0.02], [0.52, 0.02, 0.02], [0.02, 0.72, 0.02], [0.02, 0.02, 1.02]]),
+        (1, 2, 4, 9),
+    )
+    points = np.repeat(places, weights, axis=0)
+    first = [np.linalg.norm(voxel_centroids(points, seed=k)[0] - places, axis=1).argmin() for k in range(3000)]
+    share = np.bincount(first, minlength=4) / len(first)
+    np.testing.assert_allclose(share, np.array([1, 2, 4, 4]) / 11, atol=0.04)  # four standard errors
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """The confident points of a shipped kitchen's scan, and its square."""
+    point_map = open_map(DATA_SAMPLES / "kitchens" / "takes" / "sk0_kitchen_008_scan")
+    return point_map.confident().points_world_m, estimate_grid(point_map)
+
+
+def share_kept(before: LocalClouds, after: LocalClouds) -> float:
+    """Mean share over cells of the points that stand in the other cloud too, within 2 cm."""
+    shares = []
+    for cell in np.flatnonzero(~before.empty)[::7]:
+        away, _ = cKDTree(after.points[cell][after.valid[cell]]).query(before.points[cell][before.valid[cell]])
+        shares.append((away < 0.02).mean())
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize(
+    ("change", "least"),
+    [
+        (lambda p, rng: p[rng.random(len(p)) > 0.02], 0.95),
+        (lambda p, rng: p + rng.normal(0, 0.001, p.shape), 0.90),
+        (lambda p, rng: np.concatenate([p, p + rng.normal(0, 0.005, p.shape)]), 0.80),
+    ],
+    ids=["2 % dropped", "1 mm noise", "twice the density"],
+)
+def test_a_slightly_different_scan_gives_nearly_the_same_clouds(scan, change, least):
+    points, grid = scan
+    before = local_clouds(points, grid, points_per_cell=256)  # fewer than the columns' voxels: a choice must be made
+    assert np.median(before.valid.sum(1)) == 256
+    assert (
+        share_kept(before, local_clouds(change(points, np.random.default_rng(0)), grid, points_per_cell=256)) >= least
+    )
+    other = share_kept(before, local_clouds(points, grid, points_per_cell=256, seed=1))
+    assert other < 0.8  # what chance would keep
 
 
 def test_local_clouds_do_not_depend_on_the_order_of_points_but_on_the_seed():

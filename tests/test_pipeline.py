@@ -11,15 +11,25 @@ import pandas as pd
 import pytest
 import torch
 
+from eailkit.baselines import oracles
 from eailkit.datasets import EgoExo4D, open_map, open_recording
+from eailkit.eail.evaluation import Table
+from eailkit.eail.features import Features
+from eailkit.eail.headings import under_headings
 from eailkit.eail.inference import validation_loss
+from eailkit.eail.readings import CONSTANT_PLACE
 from eailkit.eail.sequences import SequenceBatches
-from eailkit.eail.stage1 import Features, Stage1, Stage1Config
+from eailkit.eail.stage1 import Stage1, Stage1Config
 from eailkit.eail.stage2 import SpatioTemporalReasoner, Stage2Config, stage2_loss
+from eailkit.eail.velocity import VelocityNet
 from eailkit.errors import CheckpointError, MapError, RecordingError
-from eailkit.experiments.eail_run import FULL, Run
+from eailkit.experiments.eail_run import Run
+from eailkit.experiments.eail_with_primus import add_joined, with_context
+from eailkit.experiments.methods import FULL, OTHER_IMU, PUBLISHED, TRACKED
 from eailkit.localize import QUICK_WEIGHTS, Localizer, localize_files
 from eailkit.metrics import METRICS
+from eailkit.primus.config import PrimusConfig
+from eailkit.primus.model import Primus
 from eailkit.provenance import weights_tag
 from eailkit.training import TrainConfig, fit
 from eailkit.weights import save_weights
@@ -49,12 +59,13 @@ def test_a_room_of_the_unseen_test_has_no_take_and_no_person_in_training(run):
 
 def test_every_reference_line_stands_beside_the_method_with_numbers(run):
     table = run.reference_table(run.stage1(), run.stage2())
-    lines = {"chance", "free space", "training occupancy", "IMU alone", "dead reckoning", "EAIL, another take's IMU",
-             "oracle: true action", "majority action", "stage 1 alone", FULL}  # fmt: skip
-    assert lines <= set(table.scores.method)
+    lines = {"chance", "free space", "training occupancy", "IMU alone", "dead reckoning", OTHER_IMU, "majority action",
+             "stage 1 alone", oracles.TRUE_ACTION, oracles.TRUE_VELOCITIES, oracles.FACING_PRIOR, oracles.BEST_PLACE,
+             "oracle: room's habits", CONSTANT_PLACE, PUBLISHED, TRACKED, FULL}  # fmt: skip
+    assert lines == set(table.scores.method)
     for name in ("imu_alone", "velocity"):  # learned baselines keep their best weights, as stage 2 does
         assert [step for step, _ in run.histories[name].validation] == [3, 6]
-    ours = table.scores[table.scores.method == FULL]
+    ours = table.scores[table.scores.method.isin([FULL, PUBLISHED, TRACKED])]
     assert ours[list(METRICS)].notna().all().all()
     assert table.scores[list(METRICS)].stack().dropna().between(0, 100).all()
     assert not run.shipped  # trained here, so the ledger may have it
@@ -135,6 +146,7 @@ def test_a_folder_of_two_runs_weights_is_refused(run, tmp_path):
     assert weights_tag(Localizer.load(folder).stage1) == Localizer.load(folder).stage2.stage1_tag
     torch.manual_seed(1)
     others = {"stage1": Stage1(stage1.config), "stage2": SpatioTemporalReasoner(stage2.config)}
+    others["velocity"] = VelocityNet(run.profile.imu_width)
     for name, model in others.items():
         mixed = tmp_path / name
         shutil.copytree(folder, mixed)
@@ -159,7 +171,7 @@ def _telling_features(run: Run) -> Features:
     dim = run.profile.embed_dim
     rooms = {name: unit(rng.normal(size=(400, dim))) for name in run.prepared.rooms}
     takes = {
-        t.name: unit(rooms[t.room][np.maximum(t.cell, 0)] + 0.05 * rng.normal(size=(len(t), dim)))[None]
+        t.name: unit(rooms[t.room][np.maximum(t.cell, 0)] + 0.05 * rng.normal(size=(len(t), dim)))
         for t in run.prepared.takes
     }
     return Features(takes, rooms)
@@ -174,8 +186,8 @@ def test_true_labels_are_learned_and_shuffled_ones_are_not(run):
         config = Stage2Config(run.profile.embed_dim, channels=8, actions=len(run.prepared.action_names))
 
         def loss_of(model, b: dict) -> dict:
-            location, action = model(b["imu"], b["points"], b["empty"])
-            return stage2_loss(location, action, b["cell"], b["action"], b["empty"], use_action_loss=False)
+            location, action = under_headings(model, b["imu"], b["points"], b["empty"])
+            return stage2_loss(location, action[:, 0], b["cell"], b["action"], b["empty"], use_action_loss=False)
 
         train = TrainConfig(steps=80, learning_rate=1e-2, warmup_steps=5)
         history = fit(SpatioTemporalReasoner(config), batches, loss_of, train, progress=False)
@@ -187,6 +199,19 @@ def test_true_labels_are_learned_and_shuffled_ones_are_not(run):
     assert losses[True] > 0.8 * entropy, losses
 
 
+def test_a_run_with_primus_s_encoder_goes_through_both_stages_and_holds_directions(run):
+    torch.manual_seed(0)
+    options = {"hidden": 16, "width": 16}
+    primus = Primus(PrimusConfig(encoder="motion_gru", encoder_options=options, terms=("ss",)), feature_dim=128)
+    table = Table(run.prepared, ("test-unseen",))
+    history = add_joined(run, table, primus, "fine-tuned", label="PRIMUS")
+    assert len(history.steps) == run.profile.stage1.steps and np.isfinite(history.column("total")).all()
+    line = table.scores[table.scores.method == "EAIL, PRIMUS, fine-tuned"]
+    assert len(line) == len(run.prepared.by_split("test-unseen")) and line[list(METRICS)].notna().all().all()
+    take, context = run.prepared.takes[0], with_context(run.prepared).takes[0]
+    assert context.windows.shape == (len(take), 6, 250) and np.array_equal(context.facing, take.facing)
+
+
 def test_saved_weights_localize_a_file_like_the_ones_in_memory(run, tmp_path):
     folder = run.localizer(run.stage1(), run.stage2()).save(tmp_path / "weights")
     root = run.dataset()
@@ -195,10 +220,11 @@ def test_saved_weights_localize_a_file_like_the_ones_in_memory(run, tmp_path):
     cloud = next((root / "takes" / EgoExo4D(root).map_take(take.name).name / "trajectory").glob("semidense*"))
     track = localize_files(imu, cloud, tmp_path / "track.csv", weights=folder, plot=tmp_path / "track.html")
     frame = pd.read_csv(tmp_path / "track.csv")
-    assert list(frame.columns) == ["time_s", "x_m", "y_m", "confidence", "action"]
+    assert list(frame.columns) == ["time_s", "x_m", "y_m", "radius_90_m", "probability", "facing_deg", "action"]
     assert len(frame) == len(track.time_s) >= len(take) - 1
     assert set(frame.action) <= set(run.prepared.action_names)
-    assert frame.confidence.between(1 / 400 - 1e-3, 1).all()
+    assert frame.probability.between(0.01, 1).all() and frame.facing_deg.between(-180, 180).all()
+    assert (frame.radius_90_m > 0).all()
     assert "plotly" in (tmp_path / "track.html").read_text()[:5_000_000].lower()
     localizer = run.localizer(run.stage1(), run.stage2())
     again = localizer.localize(open_recording(imu).imu, localizer.encode_map(open_map(cloud)))

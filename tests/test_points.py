@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from eailkit.encoders._points.training import offsets_norm_max
-from eailkit.encoders.neighbours import Neighbours, ball_query, farthest_points
+from eailkit.encoders.neighbours import Neighbours, ball_query, farthest_points, find_neighbours, lattice_points
 from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig
 from eailkit.errors import CheckpointError, ConfigError
 
@@ -50,6 +50,46 @@ def test_ties_go_to_the_lowest_index_and_exhausted_clouds_repeat_the_first():
     assert ball_query(square, np.array([[1]]), 0.1, 4)[0, 0].tolist() == [1, 4, 1, 1]
 
 
+def naive_lattice(points: np.ndarray, n_centres: int, spacing: float) -> list[int]:
+    boxes, chosen = set(), []
+    for i, p in enumerate(points.astype(np.float32)):
+        box = tuple(int(b) for b in np.clip(np.floor(p / np.float32(spacing)), -32, 31))
+        if box not in boxes and len(chosen) < n_centres:
+            chosen.append(i)
+        boxes.add(box)
+    return chosen + chosen[:1] * (n_centres - len(chosen))
+
+
+@pytest.mark.parametrize("n_centres", [5, 64, 200])
+def test_lattice_points_equal_a_naive_loop(n_centres):
+    points = np.concatenate([clouds(3, 300), 20 * clouds(3, 20, seed=4)], axis=1)  # some lie beyond the last box
+    for spacing in (0.25, 0.4):
+        found = lattice_points(points, n_centres, spacing)
+        for cloud, chosen in zip(points, found, strict=True):
+            assert chosen.tolist() == naive_lattice(cloud, n_centres, spacing)
+
+
+def test_a_point_less_changes_the_centre_of_its_own_box_alone():
+    """Of farthest points it changes most of them."""
+    points = clouds(1, 400, seed=2)
+    less = np.delete(points, 3, axis=1)
+    place = lambda p, chosen: {tuple(p[0, i]) for i in chosen[0]}  # noqa: E731
+    lattice = [place(p, lattice_points(p, 200, 0.25)) for p in (points, less)]
+    farthest = [place(p, farthest_points(p, 64)) for p in (points, less)]
+    assert 0 < len(lattice[0] - lattice[1]) <= 1 and len(farthest[0]) == 64
+    at = int(farthest_points(points, 64)[0, 5])
+    fewer = np.delete(points, at, axis=1)
+    assert len(farthest[0] - place(fewer, farthest_points(fewer, 64))) > 5
+
+
+def test_a_level_with_a_spacing_takes_its_centres_from_the_lattice():
+    points = torch.from_numpy(clouds(2, 128))
+    near = PointNet2("quick").neighbours(points)
+    assert near.centres[0].tolist() == lattice_points(points.numpy(), 64, 0.25).tolist()
+    plain = find_neighbours(points, ((64, (0.3,), (16,), None),))
+    assert plain.centres[0].tolist() == farthest_points(points.numpy(), 64).tolist()
+
+
 def test_ball_holds_its_border():
     line = np.array([[[0, 0, 0], [0.5, 0, 0], [1, 0, 0]]], np.float32)
     assert ball_query(line, np.array([[0]]), 0.5, 3)[0, 0].tolist() == [0, 1, 0]
@@ -66,6 +106,8 @@ def test_indices_need_32_bits_in_large_clouds():
 def test_bad_clouds_are_refused(points):
     with pytest.raises(ValueError, match="points: found"):
         farthest_points(points, 2)
+    with pytest.raises(ValueError, match="points: found"):
+        lattice_points(points, 2, 0.25)
 
 
 @pytest.mark.parametrize(("variant", "count"), [("ssg", 807_744), ("msg", 1_079_424)])
@@ -195,7 +237,7 @@ def test_chunks_change_nothing():
 
 def test_repeated_points_are_harmless_in_eval():
     net = PointNet2("quick").eval()
-    few = torch.from_numpy(clouds(2, 60))
+    few = torch.from_numpy(clouds(2, 70))
     filled = torch.cat([few, few, few[:, :8]], dim=1)
     with torch.no_grad():
         torch.testing.assert_close(net(filled), net(few))
@@ -230,7 +272,7 @@ def test_bfloat16_keeps_coordinates_exact():
 
 def test_wrong_input_says_what_to_do():
     net = PointNet2("quick")
-    with pytest.raises(ConfigError, match="48 centres"):
+    with pytest.raises(ConfigError, match="64 centres"):
         net(torch.zeros(1, 30, 3))
     with pytest.raises(ConfigError, match="expected one of ssg, msg, quick"):
         PointNet2("huge")

@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from eailkit.errors import RecordingError
-from eailkit.preprocess.imu import GravityAligner, gravity_align, orientation, resample, second_windows, yaw
+from eailkit.preprocess.imu import GravityAligner, facing, gravity_align, orientation, resample, second_windows, yaw
 from eailkit.preprocess.labels import action_seconds, caption_seconds, frame_seconds, heading_seconds
 from eailkit.recording import ActionSegment, ImuStream, Narration, Recording, Trajectory
 
@@ -215,6 +215,33 @@ def test_yaw_turns_both_sensors_about_the_vertical():
             torch.testing.assert_close(turned[i, :, part], torch.einsum("ij,tjl->til", R, windows[i, :, part]))
     torch.testing.assert_close(yaw(turned, -angle), windows)
     assert yaw(windows.float(), 0.5).dtype == torch.float32
+
+
+def test_facing_is_where_the_forward_axis_points_on_average_over_a_second():
+    imu, R_world_sensor = moving_imu(8.0, rate_hz=200.0)
+    mounting = Rotation.from_euler("xyz", [1.2, -0.4, 0.7])
+    quat, mid_s = R_world_sensor.as_quat(), imu.t_s[0] + np.arange(8) + 0.5
+    found = facing(replace(imu, R_head_sensor=mounting.as_matrix()), quat, mid_s)
+    ahead = (R_world_sensor * mounting.inv()).apply([1.0, 0.0, 0.0])[:, :2]
+    for angle, middle in zip(found, mid_s, strict=True):
+        x, y = ahead[np.abs(imu.t_s - middle) <= 0.5].mean(axis=0)
+        assert angle == pytest.approx(math.atan2(y, x), abs=0.01)
+    assert np.ptp(found) > 1.5  # the head looks around
+    head = replace(imu, frame="head", R_head_sensor=None)  # its axes are the head's own
+    np.testing.assert_allclose(facing(head, (R_world_sensor * mounting.inv()).as_quat(), mid_s), found, atol=1e-6)
+    assert np.isnan(facing(imu, quat, mid_s)).all()  # nobody says how the sensor sits
+    late = facing(head, quat, imu.t_s[-1] + np.array([-0.2, 0.3]))  # a second that is cut off
+    assert np.isfinite(late).all()
+
+
+def test_facing_of_the_filter_s_own_orientation_is_true_up_to_one_heading():
+    imu, R_world_sensor = moving_imu(20.0)
+    mounting = Rotation.from_euler("xyz", [1.2, -0.4, 0.7])
+    imu = replace(imu, R_head_sensor=mounting.as_matrix())
+    mid_s = imu.t_s[0] + np.arange(2, 19) + 0.5
+    even, quat = orientation(imu)
+    off = np.unwrap(facing(even, quat, mid_s) - facing(imu, R_world_sensor.as_quat(), mid_s))
+    assert np.ptp(off) < np.radians(3)
 
 
 def test_labels_of_a_second():

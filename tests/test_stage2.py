@@ -1,5 +1,6 @@
 """Stage 2: shapes, masks, the parts that Table 3 switches off, and that one batch can be learned by heart."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -10,10 +11,12 @@ from eailkit.eail.stage2 import (
     Stage2Config,
     correspondence_heatmap,
     location_attention,
+    place_code,
     stage2_loss,
 )
 from eailkit.errors import ConfigError
-from eailkit.localize import Localizer
+from eailkit.losses import trajectory_loss
+from eailkit.preprocess.mapgrid import MapGrid
 
 DIM, ACTIONS = 16, 7
 
@@ -73,7 +76,11 @@ def test_what_empty_cells_hold_changes_nothing():
         assert torch.allclose(x, y, atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{}, {"imu_residual": False}, {"points_residual": False}, {"temporal": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"imu_residual": False}, {"points_residual": False}, {"temporal": False}, {"place_code": True}],
+    ids=str,
+)
 def test_the_forward_pass_is_the_papers_concatenations_written_out(changes):
     """What the model multiplies once and adds is the same sum as 1 x 1 convolutions of concatenated volumes."""
     b, model = _batch(), _model(**changes)
@@ -84,6 +91,9 @@ def test_the_forward_pass_is_the_papers_concatenations_written_out(changes):
     place = model.project_points(points).transpose(1, 2).reshape(2, 8, 1, 20, 20).expand(-1, -1, 10, -1, -1)
     heat = correspondence_heatmap(b["imu"], points, b["empty"]).reshape(2, 1, 10, 20, 20)
     x = model.temporal_in(torch.cat([heat * 10.0, motion], dim=1))
+    if model.config.place_code:  # each second weighs five polynomials of the place by its own motion
+        weight = model.place_weight(b["imu"]).reshape(2, 10, 5, 8)
+        x = x + torch.einsum("btkc,sk->bcts", weight, place_code()).reshape(2, 8, 10, 20, 20)
     for block in model.temporal:
         x = block(x)
     x = model.spatial_in(torch.cat([x + motion if model.config.imu_residual else x, place], dim=1))
@@ -134,12 +144,10 @@ def test_the_spatial_module_carries_nothing_from_one_second_to_another(blocks):
     assert touched.tolist() == [t == 4 for t in range(10)]
 
 
-def test_light_blocks_are_a_fraction_of_the_full_ones_and_the_default_reads_old_checkpoints():
+def test_light_blocks_are_a_fraction_of_the_full_ones():
     taps = lambda m: sum(p.numel() for block in [*m.temporal, *m.spatial] for p in block.conv.parameters())  # noqa: E731
     assert taps(_model(blocks="light")) < 0.1 * taps(_model())
     assert Stage2Config().blocks == "full"
-    shipped = Localizer.load().stage2  # its config file was written before there was a choice, or says which
-    assert shipped.config.blocks in BLOCKS
     with pytest.raises(ConfigError, match="blocks: found 'round'"):
         _model(blocks="round")
 
@@ -196,7 +204,7 @@ def test_one_batch_is_learned_by_heart(blocks):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         location, action = model(b["imu"], b["points"], b["empty"])
-        loss = stage2_loss(location, action, b["cell"], b["action"], b["empty"])
+        loss = stage2_loss(location[:, None], action, b["cell"], b["action"], b["empty"])
         optimizer.zero_grad()
         loss["total"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -204,3 +212,30 @@ def test_one_batch_is_learned_by_heart(blocks):
     location, action = model(b["imu"], b["points"], b["empty"])
     assert (location.argmax(-1) == b["cell"]).float().mean() > 0.9
     assert (action.argmax(-1) == b["action"]).float().mean() > 0.9
+
+
+def test_the_place_code_is_polynomials_of_where_a_cell_lies():
+    grid = MapGrid(np.array([3.0, -1.0]), 5.0, 0.0)
+    x, y = ((grid.cell_centres - grid.centre_xy_m) / (grid.side_m / 2)).T
+    np.testing.assert_allclose(
+        place_code().numpy(), np.stack([x, y, x**2 - y**2, 2 * x * y, x**2 + y**2], 1), atol=1e-6
+    )
+
+
+def test_the_loss_of_headings_is_eq_2_over_all_their_cells_with_the_first_one_true():
+    b = _batch()
+    g = torch.Generator().manual_seed(1)
+    location, action = torch.randn(2, 3, 10, 400, generator=g), torch.randn(2, 10, ACTIONS, generator=g)
+    b["cell"][0, 3], b["action"][1, 2] = -1, -1
+    losses = []
+    for i in range(2):
+        for t in range(10):
+            if b["cell"][i, t] >= 0:
+                every = location[i, :, t][:, ~b["empty"][i]].double()
+                losses.append(every.logsumexp((0, 1)) - location[i, 0, t, b["cell"][i, t]])
+    found = stage2_loss(location, action, b["cell"], b["action"], b["empty"])
+    assert float(found["trajectory"]) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+    one = stage2_loss(location[:, :1], action, b["cell"], b["action"], b["empty"])
+    assert float(one["trajectory"]) == pytest.approx(float(trajectory_loss(location[:, 0], b["cell"], b["empty"])))
+    doubt = stage2_loss(location[:, :1].repeat(1, 3, 1, 1), action, b["cell"], b["action"], b["empty"])
+    assert float(doubt["trajectory"] - one["trajectory"]) == pytest.approx(np.log(3), rel=1e-4)  # three headings alike

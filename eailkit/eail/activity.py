@@ -120,14 +120,14 @@ def heading_over_time(
     return curve.loc[2 * curve.takes >= len(takes), ["minute", "median_deg", "within_30", "takes"]]
 
 
-def held(take, found: Posterior, mass: float = REGION) -> Float[np.ndarray, " n"]:
-    """Whether the circle around each second's decision that holds `mass` holds the truth, 1 or 0; NaN where unknown."""
+def held(take, found: Posterior, mass: float | None = None) -> Float[np.ndarray, " n"]:
+    """Whether a second's region, or the circle that holds `mass`, holds the truth, 1 or 0; NaN where unknown."""
     at = found.decision()
     away = np.linalg.norm(np.asarray(take.position, float) - at, axis=1)
     return np.where(np.asarray(take.cell) >= 0, away <= found.radius(at, mass), np.nan)
 
 
-def coverage(takes: Iterable, found: Callable[[object], Posterior], mass: float = REGION) -> float:
+def coverage(takes: Iterable, found: Callable[[object], Posterior], mass: float | None = None) -> float:
     """Percent of the labelled seconds whose true position lies in the region, a macro mean over takes; NaN of none."""
     each = [held(take, found(take), mass) for take in takes]
     means = [100 * float(np.nanmean(h)) for h in each if np.isfinite(h).any()]

@@ -17,7 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from eailkit.eail.prepared import Prepared, RoomCache
-from eailkit.eail.stage1 import Stage1, facing_frame
+from eailkit.eail.stage1 import Stage1, facing_frame, other_scan
 from eailkit.files import save_npy, save_npz
 from eailkit.preprocess.mapgrid import CELLS, SIDE, LocalClouds, MapGrid, estimate_grid, local_clouds
 from eailkit.provenance import Identity, content_digest, identity, weights_tag
@@ -102,9 +102,12 @@ def turned_clouds(points: Float[np.ndarray, "cells points 3"], quarter: int) -> 
     return np.stack([x, y, z], axis=-1)
 
 
-def room_view(model: Stage1, room: RoomCache, angle: float, *, seed: int = 0) -> RoomView:
-    """Embed a room turned by an angle, and by quarter turns of that; `seed` draws another sample of its points."""
-    scan = np.array(room.scan, float)
+def room_view(model: Stage1, room: RoomCache, angle: float, *, seed: int) -> RoomView:
+    """Embed a room turned by an angle, and by quarter turns of that, as another scan might have found it.
+
+    `seed` draws the scan (`stage1.other_scan`): what stage 2 learns shall not hang on the one that a training room has.
+    """
+    scan = other_scan(np.asarray(room.scan, float), seed)
     scan[:, :2] = turn_xy(scan[:, :2], angle)
     grid = estimate_grid(PointMap(scan, source=room.name))
     local = local_clouds(scan, grid, points_per_cell=room.points.shape[1], seed=seed)

@@ -56,7 +56,7 @@ def walk_reading(
     """
     own = success[method]
     others = {name: value for name, value in success.items() if name != method}
-    named = lambda names, of: _listed([f"{name} ({of[name]:.1f} %)" for name in names])  # noqa: E731
+    named = lambda names, of: listed([f"{name} ({of[name]:.1f} %)" for name in names])  # noqa: E731
     bound = f" Beside it, told something of the truth: {named(told, told)}." if told else ""
     beaten = [name for name, value in others.items() if clearly_more(own, value)]
     level = [name for name in others if name not in beaten]
@@ -119,15 +119,15 @@ def rule_reading(verdicts: Mapping[str, Mapping[str, str]], seeds: int) -> str:
     for split, found in verdicts.items():
         beaten = [name for name in RULE if found[name] == "better"]
         failed = [f"{name} ({found[name]})" for name in RULE if name not in beaten]
-        but = f"better than {_listed(beaten)}" if beaten else "better than none of the rule's lines"
-        lines.append(f"{split}: {but}" + (f"; not shown to be better than {_listed(failed)}." if failed else "."))
+        but = f"better than {listed(beaten)}" if beaten else "better than none of the rule's lines"
+        lines.append(f"{split}: {but}" + (f"; not shown to be better than {listed(failed)}." if failed else "."))
         wanting += [split] if failed else []
     if wanting:
-        return "\n".join([*lines, f"By the rule it can't be said to work, for want of {_listed(wanting)}."])
+        return "\n".join([*lines, f"By the rule it can't be said to work, for want of {listed(wanting)}."])
     if seeds < RULE_SEEDS:
         trained = "one training" if seeds == 1 else f"{seeds} trainings"
         return "\n".join([*lines, f"It clears the rule's lines with {trained}; the rule asks for {RULE_SEEDS} seeds."])
-    return "\n".join([*lines, f"It works by the rule, on {_listed(list(verdicts))} over {seeds} seeds."])
+    return "\n".join([*lines, f"It works by the rule, on {listed(list(verdicts))} over {seeds} seeds."])
 
 
 def flatter_reading(means: pd.DataFrame, method: str, constant: Sequence[str]) -> str:
@@ -142,7 +142,7 @@ def flatter_reading(means: pd.DataFrame, method: str, constant: Sequence[str]) -
         rows, said = rows.set_index("method"), []
         for metric, name in (("RS", "RS"), ("SR@0.4m", "success at 0.4 m")):
             above = [c for c in constant if rows[metric][c] >= rows[metric][method]]
-            told = _listed([f"{c} ({rows[metric][c]:.0f} %)" for c in above]) if above else "no constant map"
+            told = listed([f"{c} ({rows[metric][c]:.0f} %)" for c in above]) if above else "no constant map"
             verb = "reach" if len(above) > 1 else "reaches"
             said.append(f"in {name} {told} {verb} {method} ({rows[metric][method]:.0f} %)")
         lines.append(f"{split}: {'; '.join(said)}.")
@@ -173,8 +173,8 @@ def heading_reading(weights: Mapping[str, Sequence[float]], true_rad: float) -> 
     if not found:
         lines.append("So these maps don't tell the heading of this take; motion over the floor, in a tracker, may.")
     elif len(found) < len(weights):
-        missed = _listed([m for m in weights if m not in found])
-        lines.append(f"So the heading is told after {_listed(found)}, and not after {missed}.")
+        missed = listed([m for m in weights if m not in found])
+        lines.append(f"So the heading is told after {listed(found)}, and not after {missed}.")
     else:
         lines.append("So the heading is told at once, and stays.")
     return "\n".join(lines)
@@ -211,7 +211,7 @@ def activity_reading(scores: pd.DataFrame, method: str) -> str:
     lines = []
     for split, rows in scores[scores.method == method].groupby("split", sort=False):
         rows = rows.set_index("activity").success
-        told = _listed([f"{a} {rows[a]:.0f} %" for a in ACTIVITIES if a in rows])
+        told = listed([f"{a} {rows[a]:.0f} %" for a in ACTIVITIES if a in rows])
         best, worst = rows.idxmax(), rows.idxmin()
         so = f"{best} seconds are found best and {worst} ones worst" if clearly_more(rows[best], rows[worst]) else (
             "no activity stands out"
@@ -278,7 +278,7 @@ def bounds_reading(bounds: pd.DataFrame, means: pd.DataFrame, methods: Sequence[
             own = float(means[(means.split == split) & (means.method == method)]["SR@0.4m"].iloc[0])
             above = [f"{name} ({value:.0f} %)" for name, value in known.items() if own > value]
             below = [f"{name} ({value:.0f} %)" for name, value in known.items() if own <= value]
-            said = [f"{word} {_listed(names)}" for word, names in (("above", above), ("not above", below)) if names]
+            said = [f"{word} {listed(names)}" for word, names in (("above", above), ("not above", below)) if names]
             lines.append(f"{split}: {method} ({own:.0f} %) is {', '.join(said) or 'beside nothing that is known'}.")
     return "\n".join(lines)
 
@@ -290,13 +290,13 @@ def parts_reading(verdicts: Mapping[str, Mapping[str, str]], full: str = "full")
         told = [what for what, verdict in found.items() if verdict == "better"]
         hurts = [what for what, verdict in found.items() if verdict == "worse"]
         if told:
-            lines.append(f"{row}: {full} is better in {_listed(told)}, so the part does some of the work.")
+            lines.append(f"{row}: {full} is better in {listed(told)}, so the part does some of the work.")
         if hurts:
             lines.append(
-                f"{row}: {full} is worse in {_listed(hurts)}: with this little training the part is in the way."
+                f"{row}: {full} is worse in {listed(hurts)}: with this little training the part is in the way."
             )
         if not told and not hurts:
-            lines.append(f"{row}: can't be told from {full}, by {_listed(list(found))}.")
+            lines.append(f"{row}: can't be told from {full}, by {listed(list(found))}.")
     return "\n".join(lines)
 
 
@@ -345,5 +345,5 @@ def failure_reading(
     return "Likeliest cause: " + "; then ".join(causes) + "."
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

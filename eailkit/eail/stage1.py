@@ -10,6 +10,7 @@ hypothesis (`inference`), and one pass of the encoder serves all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,18 +19,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.eail.prepared import Prepared
+from eailkit.eail.prepared import Prepared, RoomCache
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18, PointNet2
+from eailkit.encoders.neighbours import Neighbours
 from eailkit.errors import DatasetError
-from eailkit.losses import LogitScale, Stage1Weights, stage1_loss
+from eailkit.losses import LogitScale, Stage1Weights, info_nce, stage1_loss
 from eailkit.preprocess.imu import yaw
-from eailkit.preprocess.mapgrid import CELLS, SIDE
+from eailkit.preprocess.mapgrid import CELLS, SIDE, local_clouds
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, identity
 from eailkit.training import History, fit
 
 JITTER_RAD = 0.15  # training error of the known heading: where a head faces is a mean over a second
+SCANS = 3  # of each room that training draws its clouds from, the first being the one that there is
+RESCAN_STD_M, THINNED = 0.005, 0.2  # error of their points; share of each group's points that is left out at random
 UNDIRECTED = 0.1  # share of training rows whose heading is withheld, so that an unknown mounting is no surprise
 
 
@@ -121,7 +125,11 @@ class Stage1Batches:
     """Draws stage-1 batches: windows of one split with their clouds, image and text features.
 
     Called with (rng, step). Only seconds with a labelled, non-empty cell take part. Map and facing are turned together
-    at random: a turned room is as good a room.
+    at random: a turned room is as good a room. Clouds come from several scans of each room, so that a feature tells a
+    place and not a draw of its points.
+
+    Args:
+        scans: of each room; with one, the clouds are the map's own and none of their points is left out.
     """
 
     def __init__(
@@ -131,14 +139,15 @@ class Stage1Batches:
         targets: VisionLanguageTargets | None,
         batch: int,
         *,
-        split: str = "train",
+        splits: tuple[str, ...] = ("train",),
+        scans: int = SCANS,
     ):
         self.config, self.batch, self.targets = model.config, batch, targets
-        self.takes = prepared.by_split(split)
+        self.takes = [take for split in splits for take in prepared.by_split(split)]
         rooms = sorted({take.room for take in self.takes})
         clouds = [prepared.rooms[r] for r in rooms]
-        self.points = torch.from_numpy(np.concatenate([np.asarray(r.points, np.float32) for r in clouds]))
-        self.neighbours = model.points.neighbours(self.points)
+        self.points = torch.from_numpy(np.concatenate([scanned_again(r, k) for k in range(scans) for r in clouds]))
+        self.neighbours, self.scans = model.points.neighbours(self.points), scans
         empty = np.concatenate([r.empty for r in clouds])
         take_id, second, place = [], [], []
         for i, take in enumerate(self.takes):
@@ -151,7 +160,7 @@ class Stage1Batches:
         self.take_id, self.second, self.place = map(np.concatenate, (take_id, second, place))
         if len(self.take_id) < 2:
             raise DatasetError(
-                f"dataset: found {len(self.take_id)} labelled seconds in split '{split}'; expected many; "
+                f"dataset: found {len(self.take_id)} labelled seconds in split {' and '.join(splits)}; expected many; "
                 "check that the trajectory lies inside the map's square."
             )
         self.windows = [np.asarray(take.windows) for take in self.takes]
@@ -171,6 +180,8 @@ class Stage1Batches:
         pick = lambda each: torch.from_numpy(np.stack([each[i][s] for i, s in zip(take, second, strict=True)]))  # noqa: E731
         uniform = lambda: torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32))  # noqa: E731
         turned = uniform()
+        scan = place + torch.from_numpy(rng.integers(self.scans, size=len(rows))) * (len(self.points) // self.scans)
+        neighbours = self.neighbours[scan]
         facing, heading = pick(self.facing), pick(self.heading)
         windows = facing_frame(pick(self.windows), facing)
         on_map = facing + heading + turned + torch.from_numpy(rng.normal(0, JITTER_RAD, len(rows)).astype(np.float32))
@@ -179,7 +190,8 @@ class Stage1Batches:
         batch = {
             "imu": torch.where(withheld[:, None, None], yaw(windows, uniform()), windows),
             "facing": on_map.masked_fill(withheld, float("nan")),
-            "points": turn(self.points[place], turned), "neighbours": self.neighbours[place],
+            "points": turn(self.points[scan], turned),
+            "neighbours": thinned(neighbours) if self.scans > 1 else neighbours,
             "same_place": same_place(place),
         }  # fmt: skip
         return batch | self._targets(take, second)
@@ -199,6 +211,15 @@ class Stage1Batches:
         }  # fmt: skip
 
 
+def scanned_again(room: RoomCache, number: int) -> Float[np.ndarray, "cells points 3"]:
+    """The local clouds of one of a room's scans, float32; the map's own for number 0, and where another has no points."""
+    if not number:
+        return np.asarray(room.points, np.float32)
+    scan = other_scan(np.asarray(room.scan, float), number)
+    local = local_clouds(scan, room.grid, points_per_cell=room.points.shape[1], seed=number)
+    return np.where(local.empty[:, None, None], np.asarray(room.points), local.points).astype(np.float32)
+
+
 def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
     """Which rows lie in one cell or in cells that touch, of one room: their clouds overlap by most of a metre.
 
@@ -212,6 +233,20 @@ def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
     cell = place % CELLS
     near = lambda at: (at[:, None] - at[None]).abs() <= reach  # noqa: E731
     return (place[:, None] // CELLS == place[None] // CELLS) & near(cell // SIDE) & near(cell % SIDE)
+
+
+def other_scan(points_m: Float[np.ndarray, "n 3"], seed: int) -> Float[np.ndarray, "m 3"]:
+    """Another scan of the same room: half to twice as many points, each half a centimetre off."""
+    rng = np.random.default_rng(seed)
+    count = round(len(points_m) * 2 ** rng.uniform(-1, 1))
+    twice = np.concatenate([rng.permutation(len(points_m)) for _ in range(2)])[:count]
+    return points_m[twice] + rng.normal(0, RESCAN_STD_M, (count, 3))
+
+
+def thinned(neighbours: Neighbours) -> Neighbours:
+    """A random share of each group's members left out: the group's first stands for them, as where a group is small."""
+    thin = lambda g: torch.where(torch.rand(g.shape) < THINNED, g[..., :1], g)  # noqa: E731
+    return Neighbours(neighbours.centres, tuple(tuple(thin(g) for g in level) for level in neighbours.groups))
 
 
 def turn(points: Tensor, angle: Tensor) -> Tensor:
@@ -250,5 +285,32 @@ def train_stage1(
     history = fit(
         model, batches, lambda m, batch: m.loss(batch), profile.stage1,
         out_dir=out_dir, name=name, context=context, progress=progress,
+        validate=held_out_contrast(prepared, model, profile.stage1_batch),
     )  # fmt: skip
     return model.eval(), history
+
+
+VALIDATION_SPLITS = ("val-seen", "val-unseen")
+VALIDATION_BATCHES = 8
+
+
+def held_out_contrast(prepared: Prepared, model: Stage1, batch: int) -> Callable[[Stage1], float] | None:
+    """A function that gives Eq. 1's term of IMU and points on takes kept from training, nats; None without such takes.
+
+    The same windows, headings and turns each time, so that steps can be compared.
+    """
+    if not prepared.held_out:
+        return None
+    batches = Stage1Batches(prepared, model, None, batch, splits=VALIDATION_SPLITS, scans=1)
+
+    @torch.inference_mode()
+    def of(model: Stage1) -> float:
+        losses = []
+        for k in range(VALIDATION_BATCHES):
+            drawn = batches(np.random.default_rng(k), k)
+            imu = model.motion(model.imu(drawn["imu"]), drawn["facing"])
+            points = model.points(drawn["points"], drawn["neighbours"])
+            losses.append(info_nce(imu, points, model.logit_scale(), excluded=drawn["same_place"]))
+        return float(torch.stack(losses).mean())
+
+    return of

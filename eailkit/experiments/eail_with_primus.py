@@ -17,9 +17,10 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from eailkit.eail.evaluation import Table, verdict
+from eailkit.eail.features import embed_dataset
 from eailkit.eail.inference import predict_take, stage2_config, train_stage2
 from eailkit.eail.prepared import Prepared, TakeCache
-from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, embed_dataset, stage1_identity
+from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config, stage1_identity
 from eailkit.errors import ConfigError
 from eailkit.experiments.eail_run import FULL, Run
 from eailkit.experiments.primus_run import PrimusRun
@@ -149,7 +150,7 @@ def add_joined(run: Run, table: Table, primus: Primus, use: str, *, label: str) 
     name = f"joined-{label}-{use}".replace(" ", "_").replace(",", "")
     stage1, first = joined_stage1(run, prepared, primus, use, name=name)
     features = embed_dataset(
-        stage1, prepared, run.dir / f"features-{run.profile.name}", yaws=run.profile.yaws, progress=run.progress
+        stage1, prepared, run.dir / f"features-{run.profile.name}", views=run.profile.views, progress=run.progress
     )
     stage2, second = train_stage2(
         prepared, features, run.profile, run.weights_dir, name=f"{name}-stage2",
@@ -177,7 +178,8 @@ def joined_table(
     stage1, _ = run.train_stage1()
     stage2, _ = run.train_stage2(stage1)
     table, minutes = Table(run.prepared, splits), 0.0
-    table.add(FULL, run.predictor(stage2, run.features(stage1)))
+    features = run.features(stage1)
+    table.add(FULL, lambda take: predict_take(stage2, run.prepared, features, take, profile=run.profile))
     for label, (pretrained, untrained) in encoders.items():
         for use in USES:
             primus = untrained if use == "from scratch" else pretrained
@@ -209,7 +211,7 @@ def record_joined(
         "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": (seed,),
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    rows = with_differences(method_rows([table], common), table, list(encoders))
+    rows = with_differences(method_rows(table, common), table, list(encoders))
     return append_rows(f"joined_{profile}", rows, results_dir=results_dir)
 
 
