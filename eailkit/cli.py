@@ -1,4 +1,4 @@
-"""The `eailkit` command: doctor, course, synth, localize, embed, reproduce.
+"""The `eailkit` command: doctor, course, synth, localize, live, embed, reproduce.
 
 A thin door: each command turns its options into one call of the package, which is imported only then, so that
 `eailkit --help` answers at once. Wrong input ends in one sentence and exit code 2, Ctrl-C in 130.
@@ -142,6 +142,20 @@ def localize(
     options = {"causal": True} if causal else {}
     localize_files(imu, map_, out, weights=weights, plot=plot, area=square, **options)
     click.echo(f"wrote {out}" + (f" and {plot}" if plot else ""))
+
+
+@commands.command()
+@click.option("--replay", required=True, type=click.Path(), help="What `localize` takes as --imu; played in real time.")
+@click.option("--map", "map_", required=True, type=click.Path(), help="semidense_points.csv.gz, .csv or .npz.")
+@click.option("--weights", type=click.Path(file_okay=False), help="Folder of weights.  [default: the shipped ones]")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="On localhost; 0 takes a free one.")
+@click.option("--speed", default=1.0, type=click.FloatRange(0.1, 50), help="Times real time.")
+@click.option("--out", type=click.Path(dir_okay=False), help="CSV: time, x, y, radius, probability, heading, action.")
+def live(replay: str, map_: str, weights: str | None, port: int, speed: float, out: str | None) -> None:
+    """Play a recording on a map in a page of its own, found second by second as it would be live; Ctrl-C ends it."""
+    from eailkit.live.serve import serve_files
+
+    serve_files(replay, map_, weights=weights, port=port, speed=speed, out=out, say=click.echo)
 
 
 @commands.command()

@@ -19,7 +19,8 @@ class DatasetSize:
     """How much SynthKitchen to make; see `synthkitchen.splits.DatasetConfig`.
 
     `minutes` is the mean of the takes; `minutes_spread` 0 keeps them within a quarter of it, the bench's 0.6
-    spreads them from 2 to 40 minutes, as Ego-Exo4D's cooking takes are.
+    spreads them from 2 to 40 minutes, as Ego-Exo4D's cooking takes are. `long_takes` of each test split last
+    `long_minutes`, for errors over time.
     """
 
     seen_rooms: int
@@ -30,6 +31,7 @@ class DatasetSize:
     train_takes_per_room: int
     unseen_takes_per_room: int
     long_takes: int
+    long_minutes: float = 20.0
     minutes_spread: float = 0.0
     seed: int = 0
 

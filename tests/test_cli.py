@@ -24,7 +24,7 @@ from eailkit.primus.model import Primus, save
 from eailkit.results.names import FIGURES
 from eailkit.scenarios import HELD_OUT
 
-COMMANDS = ("doctor", "course", "synth", "localize", "embed", "reproduce")
+COMMANDS = ("doctor", "course", "synth", "localize", "live", "embed", "reproduce")
 
 
 def eailkit(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

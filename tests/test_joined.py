@@ -78,7 +78,7 @@ def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path
         for take, room, person in takes
     )
     common = {"command": "c", "commit": "c", "data_hash": "d", "seeds": (0,), "minutes": 1.0, "device": "CPU"}
-    rows = with_differences(method_rows([table], common), table, ["PRIMUS"])
+    rows = with_differences(method_rows(table, common), table, ["PRIMUS"])
     against = {row.id: row.config.get("against") for row in rows}
     assert against[f"test-seen | {FULL}"] is None
     assert set(against["test-seen | EAIL, PRIMUS, from scratch"]) == {"EAIL as it is"}

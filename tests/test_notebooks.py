@@ -42,7 +42,7 @@ def test_the_notebooks_of_the_first_course_are_there():
     names = {p.stem for p in NOTEBOOKS}
     assert {
         "00_start_here", "01_preprocessing", "02_contrastive_alignment", "03_heatmap_generation",
-        "04_spatiotemporal_reasoning", "05_action_recognition", "07_ablations",
+        "04_spatiotemporal_reasoning", "05_action_recognition", "06_tracking", "07_ablations",
         "08_primus_pretraining", "09_primus_few_shot",
     } <= names  # fmt: skip
 
@@ -158,7 +158,28 @@ def test_notebooks_that_are_executed_again_have_outputs_to_compare(start):
 
 
 @pytest.mark.parametrize(
-    ("start", "reading"), [("00", "walk_reading"), ("03", "alike_reading"), ("04", "rule_reading")]
+    ("start", "reading"),
+    [
+        ("00", "walk_reading"),
+        ("00", "tracker_reading"),
+        ("03", "alike_reading"),
+        ("03", "heading_reading"),
+        ("03", "flatter_reading"),
+        ("04", "rule_reading"),
+        ("04", "margin_reading"),
+        ("04", "bounds_reading"),
+        ("04", "crossing_reading"),
+        ("05", "margin_reading"),
+        ("05", "collapse_reading"),
+        ("05", "parts_reading"),
+        ("06", "velocity_reading"),
+        ("06", "found_reading"),
+        ("06", "activity_reading"),
+        ("06", "crossing_reading"),
+        ("06", "coverage_reading"),
+        ("06", "failure_reading"),
+        ("07", "parts_reading"),
+    ],
 )
 def test_sentences_about_a_number_are_computed_from_it(start, reading):
     (path,) = [p for p in NOTEBOOKS if p.stem.startswith(start)]

@@ -37,7 +37,7 @@ FLOORS = (
     ("profiles", "plots", "scenarios", "primus", "fewshot", "course"),
     ("eail", "results", "embed"),
     ("localize", "baselines"),
-    ("experiments",),
+    ("experiments", "live"),
     ("cli", "widgets", "primus_embed"),
 )
 

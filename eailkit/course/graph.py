@@ -31,8 +31,9 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
 
 
 # kitchens: the dataset and its prepared cache. targets: image and text features. references: nets behind the table's
-# lines. primus: everything under primus/. Stages 2 of 05 and 07, one of which they share, aren't listed: nobody else
-# reads them, and `training.fit` lets one process at a time train a thing.
+# lines, the velocity net and the tracker's calibration among them, and maps under headings. primus: everything under
+# primus/. Stages 2 of 05 and 07, one of which they share, aren't listed: nobody else reads them, and `training.fit`
+# lets one process at a time train a thing.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),
@@ -42,7 +43,10 @@ COURSE: dict[str, Needs] = {
     "04_spatiotemporal_reasoning": _needs(
         "kitchens stage-1 features", makes="kitchens features stage-2 references localizer"
     ),
-    "05_action_recognition": _needs("kitchens stage-1 features stage-2", makes="kitchens features"),
+    "05_action_recognition": _needs(
+        "kitchens stage-1 features stage-2 references", makes="kitchens features references"
+    ),
+    "06_tracking": _needs("kitchens stage-1 stage-2 references", makes="kitchens references"),
     "07_ablations": _needs("kitchens targets stage-1 features", makes="kitchens targets stage-1 features unguided"),
     "08_primus_pretraining": _needs("kitchens", makes="primus"),
     "09_primus_few_shot": _needs("kitchens primus", makes="primus"),

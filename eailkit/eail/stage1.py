@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18, PointNet2
+from eailkit.encoders.neighbours import Neighbours
 from eailkit.errors import DatasetError
 from eailkit.losses import LogitScale, Stage1Weights, info_nce, stage1_loss
 from eailkit.preprocess.imu import yaw
@@ -31,6 +32,7 @@ from eailkit.provenance import Identity, identity
 from eailkit.training import History, fit
 
 JITTER_RAD = 0.15  # training error of the known heading: where a head faces is a mean over a second
+RESCAN_STD_M, THINNED = 0.01, 0.2  # what training adds to a cloud: another scan of the room differs by more
 UNDIRECTED = 0.1  # share of training rows whose heading is withheld, so that an unknown mounting is no surprise
 
 
@@ -180,7 +182,7 @@ class Stage1Batches:
         batch = {
             "imu": torch.where(withheld[:, None, None], yaw(windows, uniform()), windows),
             "facing": on_map.masked_fill(withheld, float("nan")),
-            "points": turn(self.points[place], turned), "neighbours": self.neighbours[place],
+            "points": rescanned(turn(self.points[place], turned)), "neighbours": thinned(self.neighbours[place]),
             "same_place": same_place(place),
         }  # fmt: skip
         return batch | self._targets(take, second)
@@ -213,6 +215,17 @@ def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
     cell = place % CELLS
     near = lambda at: (at[:, None] - at[None]).abs() <= reach  # noqa: E731
     return (place[:, None] // CELLS == place[None] // CELLS) & near(cell // SIDE) & near(cell % SIDE)
+
+
+def rescanned(points: Tensor) -> Tensor:
+    """The clouds as another scan might have them: each point a centimetre off."""
+    return points + RESCAN_STD_M * torch.randn_like(points)
+
+
+def thinned(neighbours: Neighbours) -> Neighbours:
+    """A random share of each group's members left out: the group's first stands for them, as where a group is small."""
+    thin = lambda g: torch.where(torch.rand(g.shape) < THINNED, g[..., :1], g)  # noqa: E731
+    return Neighbours(neighbours.centres, tuple(tuple(thin(g) for g in level) for level in neighbours.groups))
 
 
 def turn(points: Tensor, angle: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ class Stage2Config:
 
 
 def correspondence_heatmap(
-    imu: Float[Tensor, "batch time dim"], points: Float[Tensor, "batch cells dim"], empty: Bool[Tensor, "batch cells"]
+    imu: Float[Tensor, "batch time dim"], points: Float[Tensor, "#batch cells dim"], empty: Bool[Tensor, "#batch cells"]
 ) -> Float[Tensor, "batch time cells"]:
     """H_t,s = cos(F^M_t, F^P_s), the similarity of a second's motion and a place (EAIL section 4.2.1).
 
@@ -98,7 +98,7 @@ def place_code() -> Float[Tensor, "cells 5"]:
 
 
 def location_attention(
-    location: Float[Tensor, "batch time cells"], points: Float[Tensor, "batch cells dim"]
+    location: Float[Tensor, "batch time cells"], points: Float[Tensor, "#batch cells dim"]
 ) -> Float[Tensor, "batch time dim"]:
     """What the map holds where the model believes the wearer is: sum_s y_t,s F^P_s (EAIL section 4.2.2)."""
     return torch.einsum("bts,bsd->btd", location, points)
@@ -188,15 +188,19 @@ class SpatioTemporalReasoner(nn.Module):
     def forward(
         self,
         imu: Float[Tensor, "batch time dim"],
-        points: Float[Tensor, "batch cells dim"],
-        empty: Bool[Tensor, "batch cells"],
-    ) -> tuple[Float[Tensor, "batch time cells"], Float[Tensor, "batch time actions"]]:
-        """Location logits (empty cells -inf) and action logits for each second.
+        points: Float[Tensor, "#batch cells dim"],
+        empty: Bool[Tensor, "#batch cells"],
+        seconds: slice | None = None,
+    ) -> tuple[Float[Tensor, "batch asked cells"], Float[Tensor, "batch asked actions"]]:
+        """Location logits (empty cells -inf) and action logits for each second, or for those that are asked for.
 
         Args:
             imu: F^M_t of stage 1, one a second, unit norm.
-            points: F^P_s of stage 1, one a cell, unit norm; anything where empty.
+            points: F^P_s of stage 1, one a cell, unit norm; anything where empty. One room may serve the whole batch.
             empty: cells without a cloud.
+            seconds: the rows to answer for, all where None. The temporal module sees every row all the same (its
+                norms take their statistics over all of them); the spatial module and the heads, which look at each
+                second alone, see the asked ones. The answer is that of a whole pass.
         """
         config, (batch, time), c = self.config, imu.shape[:2], self.config.channels
         points = points.masked_fill(empty[..., None], 0.0)
@@ -215,6 +219,9 @@ class SpatioTemporalReasoner(nn.Module):
         refined = rearrange(both @ rows, "b t (y x) c -> b c t y x", y=SIDE)
         for block in self.temporal:
             refined = block(refined)
+        if seconds is not None:
+            refined, motion, imu = refined[:, :, seconds], motion[:, seconds], imu[:, seconds]
+            time = imu.shape[1]
 
         weight, bias = self.spatial_in.weight.flatten(1), self.spatial_in.bias
         # seconds become batch entries: the spatial module reasons "in the 2D spatial dimension", and the statistics
@@ -237,8 +244,8 @@ class SpatioTemporalReasoner(nn.Module):
     def action_logits(
         self,
         imu: Float[Tensor, "batch time dim"],
-        points: Float[Tensor, "batch cells dim"],
-        empty: Bool[Tensor, "batch cells"],
+        points: Float[Tensor, "#batch cells dim"],
+        empty: Bool[Tensor, "#batch cells"],
         location_logits: Float[Tensor, "batch time cells"],
     ) -> Float[Tensor, "batch time actions"]:
         """MLP(F^M_t + sum_s y_t,s F^P_s), the location-aware action head (EAIL section 4.2.2)."""

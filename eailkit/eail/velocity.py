@@ -164,7 +164,14 @@ def gravity_velocity(
     Returns:
         Velocities, and the root mean square of the two axes' standard deviations, m/s.
     """
-    out = _run(model, windows, facing).numpy().astype(float)
+    return in_gravity_frame(_run(model, windows, facing).numpy(), facing)
+
+
+def in_gravity_frame(
+    out: Float[np.ndarray, "n 4"], facing: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """What the net says in the frame of the facing, as `gravity_velocity` gives it."""
+    out = out.astype(float)
     return turn_xy(out[:, :2], np.nan_to_num(facing)), np.sqrt(np.exp(2 * out[:, 2:]).mean(1))
 
 

@@ -64,23 +64,48 @@ def _ball_query(x, y, z, centres, radius_squared, groups):
 
 
 @_jit
-def _lattice_points(x, y, z, spacing, side, chosen, taken):
-    n, n_centres = x.shape[0], chosen.shape[0]
-    half = side // 2
-    found = 0
-    taken[:] = False
+def _lattice_points(x, y, z, spacing, side, chosen, count, nearest, member):
+    n, n_centres, half = x.shape[0], chosen.shape[0], side // 2
+    count[:] = 0
+    box = np.empty(n, dtype=np.int64)
     for i in range(n):
-        a = min(max(int(np.floor(x[i] / spacing)) + half, 0), side - 1)
-        b = min(max(int(np.floor(y[i] / spacing)) + half, 0), side - 1)
+        a = min(max(int(np.floor(x[i] / spacing + np.float32(0.5))) + half, 0), side - 1)
+        b = min(max(int(np.floor(y[i] / spacing + np.float32(0.5))) + half, 0), side - 1)
         c = min(max(int(np.floor(z[i] / spacing)) + half, 0), side - 1)
-        if not taken[a, b, c]:
-            taken[a, b, c] = True
-            chosen[found] = i
-            found += 1
-            if found == n_centres:
-                break
-    for k in range(found, n_centres):
-        chosen[k] = chosen[0]
+        dx = x[i] - np.float32(a - half) * spacing
+        dy = y[i] - np.float32(b - half) * spacing
+        dz = z[i] - (np.float32(c - half) + np.float32(0.5)) * spacing
+        away = dx * dx + dy * dy + dz * dz
+        k = (a * side + b) * side + c
+        box[i] = k
+        if count[k] == 0 or away < nearest[k]:
+            nearest[k], member[k] = away, i
+        count[k] += 1
+    boxes = np.unique(box)
+    order = np.argsort(-count[boxes], kind="mergesort")
+    for k in range(n_centres):
+        chosen[k] = member[boxes[order[k if k < order.shape[0] else 0]]]
+
+
+@_jit
+def _nearest_in_ball(x, y, z, centres, radius_squared, groups, away):
+    n, n_samples = x.shape[0], groups.shape[1]
+    for s in range(centres.shape[0]):
+        cx, cy, cz = x[centres[s]], y[centres[s]], z[centres[s]]
+        found = 0
+        for i in range(n):
+            dx, dy, dz = x[i] - cx, y[i] - cy, z[i] - cz
+            d = dx * dx + dy * dy + dz * dz
+            if d > radius_squared or (found == n_samples and d >= away[found - 1]):
+                continue
+            k = found if found < n_samples else n_samples - 1
+            while k > 0 and away[k - 1] > d:
+                away[k], groups[s, k] = away[k - 1], groups[s, k - 1]
+                k -= 1
+            away[k], groups[s, k] = d, i
+            found = min(found + 1, n_samples)
+        for k in range(found, n_samples):  # at least the centre itself was found
+            groups[s, k] = groups[s, 0]
 
 
 def _index_dtype(n: int) -> type:
@@ -127,27 +152,45 @@ LATTICE_SIDE = 64  # boxes a side, around the origin; what lies farther out coun
 def lattice_points(
     points: Float[np.ndarray, "batch n 3"], n_centres: int, spacing_m: float
 ) -> Int[np.ndarray, "batch centres"]:
-    """Indices of the first point in each box of a lattice: points that spread over a cloud and don't hang on a chain.
+    """Indices of the point nearest to the middle of each box of a lattice: centres that don't hang on a chain.
 
     Each farthest point hangs on all before it, so that one point more or less in a scan gives other centres
-    everywhere. Here a box answers for itself: its centre is the first of its points in the cloud's own order, which
-    `mapgrid.local_clouds` hangs on places. Of more than `n_centres` boxes those whose first point comes first stay;
-    fewer are filled by repetition, harmless under max pooling.
+    everywhere. Here a box answers for itself. Of more than `n_centres` boxes those with most points stay; fewer are
+    filled by repetition, harmless under max pooling.
 
     Args:
         points: coordinates in metres; computed in float32.
         n_centres: how many to choose.
-        spacing_m: side of a box, m; the lattice has a corner at the origin.
+        spacing_m: side of a box, m. The origin lies in the middle of a box's floor.
 
     Raises:
         ValueError: a shape other than (B, N, 3), or coordinates that aren't finite.
     """
     clouds = _as_clouds(points)
     chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
-    taken = np.empty((LATTICE_SIDE,) * 3, dtype=np.bool_)
+    boxes = LATTICE_SIDE**3
+    count, nearest, member = np.empty(boxes, np.int64), np.empty(boxes, np.float32), np.empty(boxes, np.int64)
     for cloud, out in zip(clouds, chosen, strict=True):
-        _lattice_points(cloud[0], cloud[1], cloud[2], np.float32(spacing_m), LATTICE_SIDE, out, taken)
+        _lattice_points(cloud[0], cloud[1], cloud[2], np.float32(spacing_m), LATTICE_SIDE, out, count, nearest, member)
     return chosen
+
+
+def nearest_in_ball(
+    points: Float[np.ndarray, "batch n 3"], centres: Int[np.ndarray, "batch centres"], radius_m: float, n_samples: int
+) -> Int[np.ndarray, "batch centres samples"]:
+    """The `n_samples` points nearest to each centre within a radius (inclusive), the nearest first.
+
+    PointNet++ takes the first points in index order, which hangs on how a cloud was drawn; distance doesn't. Fewer are
+    filled by the nearest, which is the centre itself.
+
+    Args, Raises: as `ball_query`.
+    """
+    clouds = _as_clouds(points)
+    groups = np.empty((*centres.shape, n_samples), dtype=_index_dtype(clouds.shape[2]))
+    radius_squared, away = np.float32(radius_m) * np.float32(radius_m), np.empty(n_samples, np.float32)
+    for cloud, centre, out in zip(clouds, centres, groups, strict=True):
+        _nearest_in_ball(cloud[0], cloud[1], cloud[2], centre, radius_squared, out, away)
+    return groups
 
 
 def ball_query(
@@ -254,7 +297,8 @@ def find_neighbours(
     Args:
         points: metres.
         levels: per level (number of centres, radii in metres, group sizes, spacing in metres of the lattice that
-            centres are taken from, or None for farthest points).
+            centres are taken from, with the nearest points around them, or None for PointNet++'s farthest
+            points and balls in index order).
         first: index of the first centre of every level.
 
     Raises:
@@ -268,14 +312,13 @@ def find_neighbours(
                 f"PointNet2: found {clouds.shape[1]} points for {n_centres} centres; expected at least as many points "
                 "as centres; sample more points a cell or take a smaller variant."
             )
-        chosen = (
-            farthest_points(clouds, n_centres, first=first)
-            if spacing_m is None
-            else lattice_points(clouds, n_centres, spacing_m)
-        )
+        if spacing_m is None:
+            chosen, query = farthest_points(clouds, n_centres, first=first), ball_query
+        else:
+            chosen, query = lattice_points(clouds, n_centres, spacing_m), nearest_in_ball
         centres.append(torch.from_numpy(chosen))
         groups.append(
-            tuple(torch.from_numpy(ball_query(clouds, chosen, r, k)) for r, k in zip(radii_m, n_samples, strict=True))
+            tuple(torch.from_numpy(query(clouds, chosen, r, k)) for r, k in zip(radii_m, n_samples, strict=True))
         )
         clouds = np.take_along_axis(clouds, chosen.astype(np.int64)[..., None], axis=1)
     return Neighbours(tuple(centres), tuple(groups))

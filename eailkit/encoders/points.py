@@ -25,8 +25,8 @@ class Level:
     """One set-abstraction level: how many centres, and per radius the radius (m), group size and layer widths.
 
     Attributes:
-        spacing_m: of the lattice whose boxes give the centres (`neighbours.lattice_points`), m; None takes farthest
-            points, as PointNet++ does.
+        spacing_m: of the lattice whose boxes give the centres (`neighbours.lattice_points`), m, each with the nearest
+            points around it; None takes farthest points and balls in index order, as PointNet++ does.
     """
 
     centres: int
@@ -42,7 +42,7 @@ class PointsConfig:
 
     Attributes:
         levels: the set-abstraction levels. SSG: 512 centres x 32 within 0.2 m, then 128 x 64 within 0.4 m.
-            Quick: one level of 64 centres x 16 within 0.3 m, from 512 points, a centre a box of a 0.25 m lattice.
+            Quick: one level of 40 centres x 24 within 0.3 m, from 512 points, a centre a box of a third of a metre.
         global_widths: layers of the last level, which groups all. SSG and MSG: (256, 512, 1024). Quick: (128, 256).
         embed_dim: length of the output vector. SLIP: 512. Quick: 128. None gives the global feature itself.
     """
@@ -60,7 +60,7 @@ _MSG = (
     Level(512, (0.1, 0.2, 0.4), (16, 32, 128), ((32, 32, 64), (64, 64, 128), (64, 96, 128))),
     Level(128, (0.2, 0.4, 0.8), (32, 64, 128), ((64, 64, 128), (128, 128, 256), (128, 128, 256))),
 )
-_QUICK = (Level(64, (0.3,), (16,), ((32, 64),), spacing_m=0.25),)
+_QUICK = (Level(40, (0.3,), (24,), ((32, 64),), spacing_m=1 / 3),)
 
 VARIANTS: dict[str, PointsConfig] = {
     "ssg": PointsConfig(_SSG),  # 807,744 parameters

@@ -19,7 +19,7 @@ from eailkit.baselines import niloc, oracles, priors
 from eailkit.eail.evaluation import Table
 from eailkit.eail.features import Features, embed_dataset, features_identity
 from eailkit.eail.inference import stage2_config, stage2_identity, train_stage2
-from eailkit.eail.prepared import Prepared, cache_identity, prepare
+from eailkit.eail.prepared import Prepared, TakeCache, cache_identity, prepare
 from eailkit.eail.readings import CONSTANT_PLACE
 from eailkit.eail.stage1 import Stage1, Stage1Config, stage1_identity, train_stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
@@ -28,7 +28,7 @@ from eailkit.eail.tracker import TrackerConfig
 from eailkit.eail.velocity import VelocityNet, train_velocity
 from eailkit.errors import CheckpointError
 from eailkit.experiments.bounds import bounds
-from eailkit.experiments.methods import FULL, OTHER_IMU, PUBLISHED, TRACKED, Methods
+from eailkit.experiments.methods import FULL, LIVE, OTHER_IMU, PUBLISHED, TRACKED, Methods
 from eailkit.files import write_json
 from eailkit.localize import QUICK_WEIGHTS, Localizer
 from eailkit.profiles import Profile, get_profile
@@ -82,7 +82,7 @@ class Run:
             config=DatasetConfig(
                 val_unseen_rooms=size.val_unseen_rooms, test_unseen_rooms=size.test_unseen_rooms,
                 train_takes_per_room=size.train_takes_per_room, unseen_takes_per_room=size.unseen_takes_per_room,
-                long_takes=size.long_takes, minutes_spread=size.minutes_spread,
+                long_takes=size.long_takes, long_minutes=size.long_minutes, minutes_spread=size.minutes_spread,
             ),
         )  # fmt: skip
 
@@ -92,6 +92,15 @@ class Run:
         root, options = self.dataset(), {"points_per_cell": self.profile.points_per_cell}
         cache = self.dir / f"cache-{self.profile.name}.{cache_identity(root, **options).key}"
         return prepare(root, cache, **options, progress=self.progress)
+
+    def causal_takes(self, splits: tuple[str, ...]) -> dict[str, TakeCache]:
+        """The takes of some splits, by name, with orientation from past samples alone, as a live system has it."""
+        root = self.dataset()
+        options = {"points_per_cell": self.profile.points_per_cell, "causal": True, "frames": False}
+        cache = self.dir / f"cache-causal-{self.profile.name}.{cache_identity(root, **options).key}"
+        names = [t.name for split in splits for t in self.prepared.by_split(split)]
+        found = prepare(root, cache, **options, takes=names, progress=self.progress)
+        return {take.name: take for take in found.takes}
 
     @cached_property
     def towers(self) -> VisionLanguage:
@@ -207,10 +216,21 @@ class Run:
         tags = {"stage1": weights_tag(stage1), "stage2": weights_tag(stage2), "velocity": weights_tag(velocity)}
         made = methods_identity(self.prepared, self.profile, tags)
         if made.key not in self._methods:
-            found = Methods(self.prepared, self.features(stage1), self.profile, stage2, velocity)
+            found = Methods(
+                self.prepared, self.features(stage1), self.profile, stage1, stage2, velocity,
+                maps_dir=self._maps_dir(tags["stage1"], tags["stage2"]),
+            )  # fmt: skip
             found.tracker_config = self._calibrated(found, made)
             self._methods[made.key] = found
         return self._methods[made.key]
+
+    def _maps_dir(self, stage1_tag: str, stage2_tag: str) -> Path:
+        made = identity(
+            "heading maps", code=("eailkit.eail.inference",), data=self.prepared.identity, stage1=stage1_tag,
+            stage2=stage2_tag, views=self.profile.views, sequence_s=self.profile.sequence_s,
+            stride_s=self.profile.eval_stride_s,
+        )  # fmt: skip
+        return self.dir / f"maps-{self.profile.name}" / made.key
 
     def _calibrated(self, methods: Methods, made: Identity) -> TrackerConfig:
         path = self.weights_dir / f"tracker.{made.key}.json"
@@ -229,12 +249,13 @@ class Run:
 
     def reference_table(
         self, stage1: Stage1, stage2: SpatioTemporalReasoner, *, splits: tuple[str, ...] = ("test-seen", "test-unseen"),
-        table: Table | None = None,
+        table: Table | None = None, live: bool = False,
     ) -> Table:  # fmt: skip
         """EAIL's lines beside every reference (design: chance, maps, another IMU, dead reckoning, oracles).
 
         Args:
             table: of another seed, to which this run's trained lines are added.
+            live: with the line of the causal filter, which needs every take's orientation anew.
         """
         prepared, methods, seed = self.prepared, self.methods(stage1, stage2), self.seed
         if table is None:
@@ -251,6 +272,9 @@ class Run:
         table.add(FULL, methods.alone, seed=seed)
         table.add(PUBLISHED, lambda t: methods.alone(t, protocol="published"), seed=seed)
         table.add(TRACKED, methods.tracked, seed=seed)
+        if live:
+            causal = self.causal_takes(splits)
+            table.add(LIVE, lambda t: methods.live(t, causal[t.name]), seed=seed)
         return table
 
     def _add_untrained(self, table: Table) -> None:

@@ -211,7 +211,7 @@ def record_joined(
         "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": (seed,),
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    rows = with_differences(method_rows([table], common), table, list(encoders))
+    rows = with_differences(method_rows(table, common), table, list(encoders))
     return append_rows(f"joined_{profile}", rows, results_dir=results_dir)
 
 

@@ -7,17 +7,22 @@ headings are the costly part; they are made once a take and kept in half precisi
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from eailkit.baselines import ronin
-from eailkit.eail.features import Features
+from eailkit.eail.activity import REGION, coverage
+from eailkit.eail.causal import causal_maps, hypothesis_weights
+from eailkit.eail.features import Features, embed_imu
 from eailkit.eail.headings import HeadingMaps, heading_posterior
 from eailkit.eail.inference import take_maps
-from eailkit.eail.sequences import Prediction
+from eailkit.eail.sequences import Prediction, heading_angles
+from eailkit.eail.stage1 import Stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.tracker import Observations, Posterior, Tracker, TrackerConfig
 from eailkit.eail.velocity import VelocityNet, gravity_velocity
+from eailkit.files import save_npz
 from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.profiles import Profile
 
@@ -25,8 +30,10 @@ FULL = "EAIL (ours)"
 PUBLISHED = "EAIL, published protocol (uses ground truth)"
 OTHER_IMU = "EAIL, another take's IMU"
 TRACKED = "EAIL + tracker"
+FORWARD = "EAIL + tracker, forward alone"
 LIVE = "EAIL + tracker, live"
 MAP_POWERS = (0.06, 0.09, 0.13, 0.19)  # tried on validation
+REGIONS = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)  # shares of the belief, for the 90 % region
 CALIBRATION_TAKES = 12  # of them, every so many of both validation splits
 
 
@@ -35,19 +42,20 @@ class Methods:
 
     Args:
         prepared, features, profile: of the run.
-        stage2: trained on the features.
+        stage1, stage2: trained; the features are of the first, the second was trained on them.
         velocity: the velocity net.
         tracker_config: see `calibrated`; the defaults where None.
-        kept: where maps and tracks are kept, by key; a run's methods share one.
+        maps_dir: folder where maps are kept for the next process, named by all that determines them; None keeps them
+            in memory alone.
     """
 
     def __init__(
-        self, prepared, features: Features, profile: Profile, stage2: SpatioTemporalReasoner, velocity: VelocityNet,
-        tracker_config: TrackerConfig | None = None,
+        self, prepared, features: Features, profile: Profile, stage1: Stage1 | None, stage2: SpatioTemporalReasoner,
+        velocity: VelocityNet | None, tracker_config: TrackerConfig | None = None, *, maps_dir: Path | None = None,
     ):  # fmt: skip
         self.prepared, self.features, self.profile = prepared, features, profile
-        self.stage2, self.velocity = stage2, velocity
-        self.tracker_config = tracker_config or TrackerConfig()
+        self.stage1, self.stage2, self.velocity = stage1, stage2, velocity
+        self.tracker_config, self.maps_dir = tracker_config or TrackerConfig(), maps_dir
         self._maps: dict[tuple, HeadingMaps] = {}
         self._tracks: dict[tuple, Posterior] = {}
 
@@ -55,12 +63,22 @@ class Methods:
         """`inference.take_maps`, remembered."""
         key = (take.name, imu_of.name if imu_of else "", protocol)
         if key not in self._maps:
-            made = take_maps(
-                self.stage2, self.prepared, self.features, take, profile=self.profile, imu_of=imu_of, protocol=protocol
-            )
-            self._maps[key] = replace(made, joint=made.joint.astype(np.float16), action=made.action.astype(np.float16))
+            self._maps[key] = self._kept_maps(key, take, imu_of, protocol)
         kept = self._maps[key]
         return replace(kept, joint=kept.joint.astype(np.float32), action=kept.action.astype(np.float32))
+
+    def _kept_maps(self, key: tuple[str, str, str], take, imu_of, protocol: str) -> HeadingMaps:
+        path = self.maps_dir / f"{'.'.join(filter(None, key)).replace(' ', '_')}.npz" if self.maps_dir else None
+        if path is not None and path.is_file():
+            with np.load(path, allow_pickle=False) as a:
+                return HeadingMaps(a["headings"], a["joint"], a["action"])
+        made = take_maps(
+            self.stage2, self.prepared, self.features, take, profile=self.profile, imu_of=imu_of, protocol=protocol
+        )
+        made = replace(made, joint=made.joint.astype(np.float16), action=made.action.astype(np.float16))
+        if path is not None:
+            save_npz(path, {"headings": made.headings, "joint": made.joint, "action": made.action})
+        return made
 
     def alone(self, take, *, imu_of=None, protocol: str = "inferred") -> Prediction:
         """EAIL's answer of each second, headings weighed by what the take says of them."""
@@ -88,9 +106,40 @@ class Methods:
         velocity = gravity_velocity(self.velocity, np.asarray(take.windows), np.asarray(take.facing))
         return Observations(self.maps(take).joint, *velocity)
 
+    def live(self, take, causal) -> Prediction:
+        """What `eailkit.live` says: nothing later than a second after each second, orientation included.
+
+        Args:
+            causal: the same take with windows and facing from the causal orientation filter (`Run.causal_takes`).
+        """
+        imu = embed_imu(self.stage1, np.asarray(causal.windows), np.asarray(causal.facing))
+        room = self.prepared.rooms[take.room]
+        maps = causal_maps(
+            self.stage2, self.features.direction, imu, np.asarray(causal.facing), self.features.rooms[take.room],
+            room.empty, headings=heading_angles(), time=self.profile.sequence_s,
+        )  # fmt: skip
+        velocity = gravity_velocity(self.velocity, np.asarray(causal.windows), np.asarray(causal.facing))
+        found = self.tracker(take).filter(Observations(maps.joint, *velocity))
+        weight = hypothesis_weights(found.heading, maps.joint.shape[1])
+        return self._as_prediction(found, maps.weighed(weight))
+
     def dead_reckoned(self, take) -> Prediction:
         """Velocities summed from the true start and heading."""
         return ronin.dead_reckoning(self.velocity, take)
+
+    def forward(self, take) -> Prediction:
+        """The forward track, see `forward_track`."""
+        return self._as_prediction(self.forward_track(take), self.alone(take))
+
+    def forward_track(self, take) -> Posterior:
+        """The tracker's belief at each second from the seconds so far, remembered.
+
+        Not quite live: a map of ten seconds still looks up to nine ahead.
+        """
+        key = (take.name, "forward", self.tracker_config)
+        if key not in self._tracks:
+            self._tracks[key] = self.tracker(take).filter(self.observations(take))
+        return self._tracks[key]
 
     @staticmethod
     def _as_prediction(found: Posterior, alone: Prediction) -> Prediction:
@@ -100,19 +149,23 @@ class Methods:
         """The configuration whose smoothed belief holds the true place best on validation takes.
 
         Only the power of EAIL's map is fitted, the habit's in its proportion: seconds overlap and err alike, by how
-        much, hangs on the weights. The score is the mean log probability of the true place, each take alike.
+        much, hangs on the weights. The score is the mean log probability of the true place, each take alike. Then the
+        90 % region: the smallest share of the belief whose circle holds the truth in 90 % of those seconds.
         """
         takes = self.prepared.held_out
         takes = takes[:: max(1, len(takes) // CALIBRATION_TAKES)]
         if not takes:
             return self.tracker_config
-        base, scores = self.tracker_config, {}
+        base, tried = self.tracker_config, {}
         for power in MAP_POWERS:
             config = replace(base, map_power=power, habit_power=power * base.habit_power / base.map_power)
-            tried = Methods(self.prepared, self.features, self.profile, self.stage2, self.velocity, config)
-            tried._maps = self._maps
-            scores[config] = np.mean([true_place_nats(tried.track(t), self.prepared, t) for t in takes])
-        return max(scores, key=scores.get)
+            found = Methods(self.prepared, self.features, self.profile, self.stage1, self.stage2, self.velocity, config)
+            found._maps, found.maps_dir = self._maps, self.maps_dir
+            score = np.mean([true_place_nats(found.track(t), self.prepared, t) for t in takes])
+            tried[float(score)] = found
+        best = tried[max(tried)]
+        held = [mass for mass in REGIONS if coverage(takes, best.track, mass) >= 100 * REGION]
+        return replace(best.tracker_config, region=min(held, default=REGIONS[-1]))
 
 
 def true_place_nats(found: Posterior, prepared, take) -> float:

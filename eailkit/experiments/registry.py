@@ -94,6 +94,12 @@ def _localization(request: Request) -> Path:
     return record_localization(request.folder, request.profile, request.seeds, **request.options)
 
 
+def _protocol(request: Request) -> Path:
+    from eailkit.experiments.protocol import record_protocol
+
+    return record_protocol(request.folder, request.profile, request.seeds, **request.options)
+
+
 def _joined(request: Request) -> Path:
     from eailkit.experiments.eail_with_primus import record_joined
 
@@ -156,6 +162,7 @@ def _primus_row(about: str, run: Callable[[Request], Path]) -> Experiment:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "localization": Experiment("EAIL beside its references, its criteria, drift and bounds", _localization),
+    "protocol": Experiment("what the paper's numbers may owe to its protocol, four switches", _protocol),
     "joined": Experiment("EAIL with PRIMUS's encoder", _joined),
     "real-walk": Experiment("EAIL on a real walk with Aria glasses", _real_walk, needs_real=True),
     "primus-fig4": _primus_row("how many labels each pretraining needs", _figure),

@@ -1,6 +1,7 @@
-"""EAIL's recorded tables: beside its references, the criteria of the first release, error over elapsed time (Fig. 4).
+"""EAIL's recorded tables: beside its references over seeds, the rule of "works", and what trained parts are worth.
 
 Trains in this run and evaluates on both test splits; nothing is chosen here, and nothing comes from shipped weights.
+`over_time` records what a mean over a take hides.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eailkit.eail.evaluation import Table, criterion, error_over_time
+from eailkit.eail.evaluation import Table, verdict
+from eailkit.eail.readings import RULE
+from eailkit.eail.velocity import velocity_errors
 from eailkit.experiments.bounds import over_rooms
 from eailkit.experiments.eail_run import FULL, Run
+from eailkit.experiments.methods import LIVE, TRACKED
+from eailkit.experiments.over_time import OverTime
 from eailkit.metrics import METRICS
 from eailkit.profiles import get_profile
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import row_id
 
-CRITERIA = (  # (other line, metric, how many times better)
-    ("free space", "SR@0.4m", 2.0),
-    ("EAIL, another take's IMU", "SR@0.4m", 1.5),
-    ("IMU alone", "SR@0.4m", 1.0),
-    ("majority action", "top1", 1.0),
-)
+OURS = (FULL, TRACKED, LIVE)  # what the rule is asked about
+AGAINST = {FULL: RULE, TRACKED: (*RULE, FULL), LIVE: (*RULE, FULL)}
+CHECKED = ("SR@0.4m",)
 
 
 def record_localization(
@@ -35,7 +37,7 @@ def record_localization(
     results_dir: str | Path = RESULTS_DIR,
     command: str = "eailkit reproduce localization",
 ) -> Path:
-    """Train every seed, then write tables localization, criteria, drift and bounds, each `<table>_<profile>.json`.
+    """Train every seed, then write `localization_<profile>` and, beside it, criteria, bounds, over_time and parts.
 
     Args:
         out: folder of datasets, caches and weights; what a run finished is found again there.
@@ -45,39 +47,45 @@ def record_localization(
         the path of the first table.
     """
     seeds = tuple(seeds) or get_profile(profile).seeds
-    minutes, tables, drifts = 0.0, [], []
+    minutes, table, parts, over_time = 0.0, None, [], OverTime()
     for seed in seeds:
         run = Run(out, profile, seed=seed)
         stage1, _ = run.train_stage1()
         stage2, _ = run.train_stage2(stage1)
-        tables.append(run.reference_table(stage1, stage2))
-        drifts.append(_drift(run, stage1, stage2))
+        table = run.reference_table(stage1, stage2, table=table, live=True)
+        parts.append(_parts(run, stage1))
+        over_time.add(run, stage1, stage2)
         minutes += sum(history.minutes for history in run.histories.values())  # of training, resumed runs included
     common = {
         "command": command, "commit": git_commit(), "data_hash": run.prepared.data_hash, "seeds": seeds,
         "minutes": round(minutes, 2), "device": device_name(),
     }  # fmt: skip
-    append_rows(f"criteria_{profile}", _criterion_rows(tables, common), results_dir=results_dir)
-    append_rows(f"drift_{profile}", _drift_rows(drifts, common), results_dir=results_dir)
+    append_rows(f"criteria_{profile}", criterion_rows(table, common), results_dir=results_dir)
     append_rows(f"bounds_{profile}", _bounds_rows(run.bounds(), common), results_dir=results_dir)
-    return append_rows(f"localization_{profile}", method_rows(tables, common), results_dir=results_dir)
+    append_rows(f"parts_{profile}", _part_rows(parts, common), results_dir=results_dir)
+    append_rows(f"over_time_{profile}", over_time.rows(common), results_dir=results_dir)
+    return append_rows(f"localization_{profile}", method_rows(table, common), results_dir=results_dir)
 
 
-def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
-    """A row a split and method: means over seeds (one table a seed), the first seed's intervals beside them."""
+def method_rows(table: Table, common: dict) -> list[LedgerRow]:
+    """A row a split and method: means over takes and seeds, their intervals over rooms, people and seeds."""
     rows = []
-    for split in tables[0].splits:
-        for method in tables[0].scores.method.unique():
+    for split in table.splits:
+        for method in table.scores.method.unique():
+            scores = table.scores[(table.scores.method == method) & (table.scores.split == split)]
             mean, spread, interval = {}, {}, {}
             for metric in METRICS:
-                found = [t.interval(method, split, metric) for t in tables]
-                if found[0] is None:
+                if (found := table.interval(method, split, metric)) is None:
                     continue
-                values = [f.mean for f in found]
-                mean[metric], spread[metric] = round(float(np.mean(values)), 2), round(float(np.std(values)), 2)
-                interval[metric] = str(found[0])
-            takes = int((tables[0].scores.method == method).sum() / len(tables[0].splits))
-            config = {"interval of the first seed": interval, "spread": "standard deviation over seeds", "takes": takes}
+                each = scores.groupby("seed")[metric].mean()
+                mean[metric], interval[metric] = round(found.mean, 2), str(found)
+                spread[metric] = round(float(each.std(ddof=0)), 2)
+            takes, seeds = int(scores["take"].nunique()), int(scores["seed"].nunique())
+            told = "standard deviation over seeds" if seeds > 1 else "none: one seed, or nothing trained"
+            config = {"interval": interval, "spread": told, "takes": takes, "trainings": seeds}
+            config["outside the square (% of seconds)"] = round(
+                float(100 * scores["outside"].sum() / max(1.0, (scores["outside"] + scores["micro_n"]).sum())), 2
+            )
             rows.append(LedgerRow(
                 id=row_id(split, method), question=f"How well does '{method}' do on {split}?", config=config,
                 mean=mean, spread=spread, **common,
@@ -85,23 +93,23 @@ def method_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
     return rows
 
 
-def _criterion_rows(tables: list[Table], common: dict) -> list[LedgerRow]:
-    rows = []
-    for split in tables[0].splits:
-        for other, metric, factor in CRITERIA:
-            found = [criterion(t, FULL, other, split, metric, factor) for t in tables]
-            ratios = [f["ratio"] for f in found]
-            rows.append(LedgerRow(
-                id=row_id(split, f"{metric} against {other}"),
-                question=f"Is {metric} on {split} more than {factor:g} times that of '{other}'?",
-                config={
-                    "required ratio": factor, "margin of the first seed (points, interval)": found[0]["margin"],
-                    "interval clears it, by seed": [f["holds"] for f in found],
-                    "mean clears it, by seed": [f["mean holds"] for f in found],
-                },
-                mean={"ratio": round(float(np.mean(ratios)), 3)}, spread={"ratio": round(float(np.std(ratios)), 3)},
-                **common,
-            ))  # fmt: skip
+def criterion_rows(table: Table, common: dict) -> list[LedgerRow]:
+    """A row a (split, method of ours, other line): the paired difference in success at 0.4 m and its verdict."""
+    rows, present = [], set(table.scores.method)
+    for split in table.splits:
+        for method, others in AGAINST.items():
+            for other in (o for o in others if o in present and method in present):
+                for metric in CHECKED:
+                    found = table.difference(method, other, split, metric)
+                    rows.append(LedgerRow(
+                        id=row_id(split, f"{method} against {other}"),
+                        question=f"Is {metric} of '{method}' on {split} better than that of '{other}'?",
+                        config={"margin (points)": str(found), "verdict": verdict(found), "metric": metric,
+                                "interval": "paired, over rooms, people and seeds",
+                                "spread": "half of the interval"},
+                        mean={"margin (points)": round(found.mean, 2)},
+                        spread={"margin (points)": round((found.high - found.low) / 2, 2)}, **common,
+                    ))  # fmt: skip
     return rows
 
 
@@ -117,37 +125,45 @@ def _bounds_rows(frame: pd.DataFrame, common: dict) -> list[LedgerRow]:
     return rows
 
 
-def _drift(run: Run, stage1, stage2) -> dict:
-    """Error in 30 s bins on the takes of ten minutes and more, of EAIL and of dead reckoning."""
-    takes = [t for s in ("test-seen", "test-unseen") for t in run.prepared.by_split(s) if len(t) >= 590]
-    if not takes:
-        return {}
-    methods = run.methods(stage1, stage2)
-    ours = error_over_time(run.prepared, takes, methods.alone)
-    theirs = error_over_time(run.prepared, takes, methods.dead_reckoned)
-    return {"EAIL": ours[ours.minute < 10], "dead reckoning": theirs[theirs.minute < 10], "takes": len(takes)}
-
-
-def _drift_rows(drifts: list[dict], common: dict) -> list[LedgerRow]:
-    rows = []
-    for method in ("EAIL", "dead reckoning"):
-        found = [d[method] for d in drifts if d]
-        if not found:
-            continue
-        part = lambda low, high: [f[(f.minute >= low) & (f.minute < high)].error_m.mean() for f in found]  # noqa: E731, B023
-        slope = [np.polyfit(f.minute, f.error_m, 1)[0] for f in found]
-        values = {
-            "error of minute 0-1 (m)": part(0, 1),
-            "error of minute 9-10 (m)": part(9, 10),
-            "slope (m/min)": slope,
+def _parts(run: Run, stage1) -> dict[str, dict[str, float]]:
+    """What the trained parts are worth by themselves, split by split: retrieval of stage 1, errors of the velocity."""
+    found, features = {}, run.features(stage1)
+    for split in ("train", "val-seen", "val-unseen", "test-seen", "test-unseen"):
+        takes = run.prepared.by_split(split)[:: 4 if split == "train" else 1]
+        values = [retrieval(run.prepared, features, take) for take in takes]
+        found[row_id(split, "stage 1, retrieval with the heading known (uses ground truth)")] = {
+            name: float(np.mean([v[name] for v in values])) for name in values[0]
         }
+        for activity, errors in velocity_errors(run.train_velocity(), takes, run.prepared.action_names).items():
+            told = {"RMSE (m/s)": errors["rmse_mps"], "predicted / true speed": errors["speed_ratio"]}
+            found[row_id(split, f"velocity net, {activity}")] = {k: v for k, v in told.items() if np.isfinite(v)}
+    return found
+
+
+def retrieval(prepared, features, take) -> dict[str, float]:
+    """How well one second finds its own cell among its room's by stage 1's cosine, the heading known; percent."""
+    room, cell = prepared.rooms[take.room], np.asarray(take.cell, int)
+    known = cell >= 0
+    heat = features.motion(take.name, np.asarray(take.heading, float)) @ np.asarray(features.rooms[take.room]).T
+    heat = np.where(np.asarray(room.empty), -np.inf, heat)[known]
+    own = heat[np.arange(len(heat)), cell[known]]
+    above = (heat > own[:, None]).sum(1)
+    away = np.linalg.norm(room.grid.cell_centres[heat.argmax(1)] - np.asarray(take.position)[known], axis=1)
+    share = lambda hits: 100 * float(hits.mean())  # noqa: E731
+    return {
+        "top 1 of the room (%)": share(above < 1), "top 10 of the room (%)": share(above < 10),
+        "SR@0.4m": share(away < 0.4),
+    }  # fmt: skip
+
+
+def _part_rows(parts: list[dict], common: dict) -> list[LedgerRow]:
+    rows = []
+    for name in parts[0]:
+        each = {k: [p[name][k] for p in parts if k in p.get(name, {})] for k in parts[0][name]}
         rows.append(LedgerRow(
-            id=method, question=f"How does the position error of '{method}' grow over ten minutes?",
-            config={
-                "takes": drifts[0]["takes"], "bin_s": 30,
-                "minutes": found[0].minute.round(2).tolist(), "error_m, first seed": found[0].error_m.round(3).tolist(),
-            },
-            mean={k: round(float(np.mean(v)), 4) for k, v in values.items()},
-            spread={k: round(float(np.std(v)), 4) for k, v in values.items()}, **common,
+            id=name, question=f"How good is the part '{name}' by itself?",
+            config={"spread": "standard deviation over seeds"},
+            mean={k: round(float(np.mean(v)), 4) for k, v in each.items()},
+            spread={k: round(float(np.std(v)), 4) for k, v in each.items()}, **common,
         ))  # fmt: skip
     return rows

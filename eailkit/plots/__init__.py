@@ -1,7 +1,7 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
-`rooms` shows maps, heatmaps and walks, `signals` the IMU, `scores` losses and results, `primus` what PRIMUS
-trains on, `fewshot` what it's worth, `theme` how they look.
+`rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `signals` the IMU, `scores` losses and
+results, `primus` what PRIMUS trains on, `fewshot` what it's worth, `theme` how they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
@@ -27,23 +27,38 @@ from eailkit.plots.scores import (
 )
 from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_figure, tone_figure, window_figure
 from eailkit.plots.theme import styled, write_html
+from eailkit.plots.tracks import (
+    activity_figure,
+    beliefs_figure,
+    coverage_figure,
+    heading_figure,
+    hypothesis_figure,
+    region_figure,
+    velocity_figure,
+)
 
 __all__ = [
+    "activity_figure",
     "aligned_figure",
     "augment_figure",
+    "beliefs_figure",
     "cell_figure",
     "cloud_figure",
     "confusion_figure",
+    "coverage_figure",
     "error_over_time_figure",
     "fewshot_figure",
     "frames_figure",
+    "heading_figure",
     "heatmap_figure",
+    "hypothesis_figure",
     "imu_figure",
     "kitchen_figure",
     "loss_figure",
     "losses_figure",
     "moments_figure",
     "panels_figure",
+    "region_figure",
     "similarity_figure",
     "singular_figure",
     "spectrum",
@@ -55,6 +70,7 @@ __all__ = [
     "timeline_figure",
     "tone_figure",
     "track_figure",
+    "velocity_figure",
     "walk_figure",
     "window_figure",
     "write_html",

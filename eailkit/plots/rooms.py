@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from eailkit.plots.theme import FOUND, INK, MAX_CLOUD_POINTS, TRUTH, faded, metres, rgba, styled
+from eailkit.plots.theme import FOUND, INK, MAX_CLOUD_POINTS, TRUTH, faded, metres, moments_slider, rgba, styled
 from eailkit.preprocess.mapgrid import COLUMN_M, MapGrid
 
 PLAN_PITCH_M = 0.05
@@ -211,15 +211,10 @@ def walk_figure(
         for k in seconds
     ]
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [{"method": "animate", "label": say(int(k)), "args": [[str(int(k))], jump]} for k in seconds]
     play = {"frame": {"duration": 350, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
     styled(
         figure, title, height=height,
-        sliders=[{
-            "steps": steps, "x": 0.2, "len": 0.8, "y": -0.1, "pad": {"t": 10}, "ticklen": 0, "minorticklen": 0,
-            "font": {"color": "rgba(0,0,0,0)", "size": 1},
-            "currentvalue": {"prefix": "at ", "font": {"color": INK, "size": 13}},
-        }],
+        sliders=[moments_slider([say(int(k)) for k in seconds], [int(k) for k in seconds], "at ")],
         updatemenus=[{
             "type": "buttons", "direction": "left", "x": 0.0, "y": -0.1, "xanchor": "left", "yanchor": "top",
             "showactive": False, "pad": {"t": 22}, "bgcolor": "rgba(128,136,144,0.15)", "buttons": [

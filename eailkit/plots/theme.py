@@ -6,6 +6,7 @@ of lines are Okabe and Ito's; maps use viridis and cividis. Nothing here knows w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,22 @@ def rgba(colour: str, alpha: float) -> str:
     """A hex colour with an opacity."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha:g})"
+
+
+def moments_slider(
+    labels: Sequence[str], frames: Sequence, prefix: str, *, at: int = 0, x: float = 0.2, y: float = -0.1
+) -> dict:
+    """A slider over a figure's frames that needs no kernel: a label each, shown above it after `prefix`."""
+    jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    steps = [
+        {"method": "animate", "label": label, "args": [[str(frame)], jump]}
+        for label, frame in zip(labels, frames, strict=True)
+    ]
+    return {
+        "steps": steps, "active": at, "x": x, "len": 1.0 - x, "y": y, "pad": {"t": 10}, "ticklen": 0, "minorticklen": 0,
+        "font": {"color": "rgba(0,0,0,0)", "size": 1},
+        "currentvalue": {"prefix": prefix, "font": {"color": INK, "size": 13}},
+    }  # fmt: skip
 
 
 def thin(

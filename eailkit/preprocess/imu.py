@@ -6,6 +6,7 @@ comes from the IMU alone (VQF), never from a ground truth. `eail.prepared.prepar
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -142,6 +143,20 @@ def _lowpass_table(half_width: int, cutoff: float) -> Float[np.ndarray, " taps"]
     return np.where(u <= half_width, 2 * cutoff * np.sinc(2 * cutoff * u) * window, 0.0)
 
 
+@functools.lru_cache(maxsize=8)
+def lowpass(period_s: float, rate_hz: float) -> tuple[int, Float[np.ndarray, " taps"]]:
+    """The filter that `resample` applies to samples every `period_s` for a target of `rate_hz`.
+
+    Returns:
+        Its reach to each side in input samples, and the table of its right half (`STEPS_PER_SAMPLE` a sample).
+    """
+    nyquist = 0.5 * min(1.0, rate_hz * period_s)  # cycles per input sample
+    half_width = math.ceil((STOP_DB - 7.95) / (2.285 * 2 * np.pi * 0.2 * nyquist) / 2)  # Kaiser's formula
+    table = _lowpass_table(half_width, 0.9 * nyquist)
+    table.flags.writeable = False
+    return half_width, table
+
+
 def resample(
     imu: ImuStream, rate_hz: float = RATE_HZ, *, start_s: float | None = None, min_rate_hz: float | None = None
 ) -> ImuStream:
@@ -172,9 +187,7 @@ def resample(
     first = math.ceil((imu.t_s[0] - origin) * rate_hz - 1e-6)
     last = math.floor((imu.t_s[-1] - origin) * rate_hz + 1e-6)
     t_s = origin + np.arange(first, last + 1) / rate_hz
-    nyquist = 0.5 * min(1.0, rate_hz * period_s)  # cycles per input sample
-    half_width = math.ceil((STOP_DB - 7.95) / (2.285 * 2 * np.pi * 0.2 * nyquist) / 2)  # Kaiser's formula
-    table = _lowpass_table(half_width, 0.9 * nyquist)
+    half_width, table = lowpass(period_s, rate_hz)
     weights = np.gradient(imu.t_s) / period_s
     values = np.concatenate([imu.acc_mps2, imu.gyro_radps], axis=1)
     # Times relative to the first sample keep their precision whatever the clock's epoch.

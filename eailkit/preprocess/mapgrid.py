@@ -25,8 +25,8 @@ PASSAGE_M = 0.06
 LEAN_M = 0.25  # how far a head leans over a counter, past the feet
 MARGIN_M = 0.15  # of the square; the rest of a lean is within the pitch that labels forgive
 RASTER_M = 0.05
-VOXEL_M = 0.05
-HEAVY = 4  # points from which a voxel counts in full
+VOXEL_M = 0.1  # a column holds 200 to 450: few need a sample
+HEAVY = 8  # points from which a voxel counts in full
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def local_clouds(
     """The 1 m x 1 m column of points around every cell's middle, as EAIL's point encoder wants it.
 
     Heights from 0.3 m under the floor to 3.5 m above count (outliers don't). What a column holds is a property of the
-    map, not of a draw: points become the centroids of 5 cm voxels (`voxel_centroids`), and of a column with more than
+    map, not of a draw: points become the centroids of 10 cm voxels (`voxel_centroids`), and of a column with more than
     `points_per_cell` (paper: 8192) those stay whose voxels come first in an order that hangs on their place alone, so
     that a scan with a few points less or more gives nearly the same cloud. They stand in that order, the first ones
     spread over the column like the rest. One with fewer is repeated to fill, `valid` says which.
@@ -281,7 +281,7 @@ def local_clouds(
 
 
 def voxel_centroids(points_m: Float[np.ndarray, "n 3"], *, seed: int = 0) -> Float[np.ndarray, "voxels 3"]:
-    """Centroids of the points in each 5 cm voxel, in an order that hangs on the voxels' places.
+    """Centroids of the points in each 10 cm voxel, in an order that hangs on the voxels' places.
 
     Each voxel draws -log(u) / w with u a hash of its indices and w its number of points, at most `HEAVY`, and the
     smallest come first: a sample without replacement in which a voxel's chance grows with its weight (Efraimidis and

@@ -44,6 +44,7 @@ from eailkit.widgets.results import (
     moment_panel,
     track_panel,
 )
+from eailkit.widgets.tracks import HeadingState, TrackerState, heading_panel, tracker_panel
 from eailkit.widgets.wearers import ActionState, TouchState, WalkState, action_panel, touch_panel, walk_panel
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "CellState",
     "ContrastState",
     "ExplorerState",
+    "HeadingState",
     "MomentState",
     "MoveState",
     "Panel",
@@ -62,6 +64,7 @@ __all__ = [
     "ToneState",
     "TouchState",
     "TrackState",
+    "TrackerState",
     "WalkState",
     "ablation_panel",
     "action_panel",
@@ -76,6 +79,7 @@ __all__ = [
     "example_room",
     "explorer_panel",
     "farthest_move",
+    "heading_panel",
     "kitchen_walks",
     "moment_panel",
     "movable",
@@ -91,5 +95,6 @@ __all__ = [
     "tone_view",
     "touch_panel",
     "track_panel",
+    "tracker_panel",
     "walk_panel",
 ]
