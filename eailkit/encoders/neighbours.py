@@ -64,8 +64,17 @@ def _ball_query(x, y, z, centres, radius_squared, groups):
 
 
 @_jit
+def _distinct(x, y, z):
+    """How many points come before a cloud that was filled by repetition begins anew."""
+    for i in range(1, x.shape[0]):
+        if x[i] == x[0] and y[i] == y[0] and z[i] == z[0]:
+            return i
+    return x.shape[0]
+
+
+@_jit
 def _lattice_points(x, y, z, spacing, side, chosen, count, nearest, member):
-    n, n_centres, half = x.shape[0], chosen.shape[0], side // 2
+    n, n_centres, half = _distinct(x, y, z), chosen.shape[0], side // 2
     count[:] = 0
     box = np.empty(n, dtype=np.int64)
     for i in range(n):
@@ -89,7 +98,7 @@ def _lattice_points(x, y, z, spacing, side, chosen, count, nearest, member):
 
 @_jit
 def _nearest_in_ball(x, y, z, centres, radius_squared, groups, away):
-    n, n_samples = x.shape[0], groups.shape[1]
+    n, n_samples = _distinct(x, y, z), groups.shape[1]
     for s in range(centres.shape[0]):
         cx, cy, cz = x[centres[s]], y[centres[s]], z[centres[s]]
         found = 0
@@ -181,7 +190,8 @@ def nearest_in_ball(
     """The `n_samples` points nearest to each centre within a radius (inclusive), the nearest first.
 
     PointNet++ takes the first points in index order, which hangs on how a cloud was drawn; distance doesn't. Fewer are
-    filled by the nearest, which is the centre itself.
+    filled by the nearest, which is the centre itself. Points that only repeat the first ones, as where a cloud is
+    filled up, take no place in a group.
 
     Args, Raises: as `ball_query`.
     """
