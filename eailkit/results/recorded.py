@@ -205,7 +205,7 @@ def joined_recorded(profile: str = "quick", *, results_dir: Path | str = ledger.
 
 
 def intervals_of(row: Mapping) -> dict[str, str]:
-    """Metric -> mean and interval as text, of a recorded row of a table of methods; older rows name the first seed's."""
+    """Metric -> mean and interval as text, of a recorded row of methods; older rows name the first seed's."""
     config = row.get("config", {})
     return config.get("interval", config.get("interval of the first seed", {}))
 
