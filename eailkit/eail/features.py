@@ -17,14 +17,13 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from eailkit.eail.prepared import Prepared, RoomCache
-from eailkit.eail.stage1 import Stage1, facing_frame
+from eailkit.eail.stage1 import Stage1, facing_frame, other_scan
 from eailkit.files import save_npy, save_npz
 from eailkit.preprocess.mapgrid import CELLS, SIDE, LocalClouds, MapGrid, estimate_grid, local_clouds
 from eailkit.provenance import Identity, content_digest, identity, weights_tag
 from eailkit.recording import PointMap
 
 QUARTERS = 4
-MISSING, OFF_M = 0.1, 0.005  # how a view's scan differs from the room's: points that it lacks, and their error
 
 
 @torch.inference_mode()
@@ -103,18 +102,10 @@ def turned_clouds(points: Float[np.ndarray, "cells points 3"], quarter: int) -> 
     return np.stack([x, y, z], axis=-1)
 
 
-def other_scan(points_m: Float[np.ndarray, "n 3"], seed: int) -> Float[np.ndarray, "fewer 3"]:
-    """A scan with a tenth of its points missing and the others half a centimetre off."""
-    rng = np.random.default_rng(seed)
-    kept = points_m[rng.random(len(points_m)) > MISSING]
-    return kept + rng.normal(0, OFF_M, kept.shape)
-
-
 def room_view(model: Stage1, room: RoomCache, angle: float, *, seed: int) -> RoomView:
     """Embed a room turned by an angle, and by quarter turns of that, as another scan might have found it.
 
-    `seed` draws which tenth of its points is missing and how the others are off: what stage 2 learns shall not hang on
-    the one scan that a training room has.
+    `seed` draws the scan (`stage1.other_scan`): what stage 2 learns shall not hang on the one that a training room has.
     """
     scan = other_scan(np.asarray(room.scan, float), seed)
     scan[:, :2] = turn_xy(scan[:, :2], angle)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from eailkit.eail.features import QUARTERS, Features, RoomView, embed_cells, other_scan, turn_xy, view_of
+from eailkit.eail.features import QUARTERS, Features, RoomView, embed_cells, turn_xy, view_of
 from eailkit.eail.prepared import Prepared, RoomCache, TakeCache
-from eailkit.eail.stage1 import Stage1
+from eailkit.eail.stage1 import Stage1, other_scan
 from eailkit.errors import ConfigError
 from eailkit.files import save_npy, save_npz
 from eailkit.preprocess.mapgrid import MARGIN_M, MapGrid, free_cells, local_clouds

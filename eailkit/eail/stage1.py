@@ -19,20 +19,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.eail.prepared import Prepared
+from eailkit.eail.prepared import Prepared, RoomCache
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18, PointNet2
 from eailkit.encoders.neighbours import Neighbours
 from eailkit.errors import DatasetError
 from eailkit.losses import LogitScale, Stage1Weights, info_nce, stage1_loss
 from eailkit.preprocess.imu import yaw
-from eailkit.preprocess.mapgrid import CELLS, SIDE
+from eailkit.preprocess.mapgrid import CELLS, SIDE, local_clouds
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, identity
 from eailkit.training import History, fit, seed_step
 
 JITTER_RAD = 0.15  # training error of the known heading: where a head faces is a mean over a second
-RESCAN_STD_M, THINNED = 0.01, 0.2  # what training adds to a cloud: another scan of the room differs by more
+SCANS = 3  # of each room that training draws its clouds from, the first being the one that there is
+RESCAN_STD_M, THINNED = 0.005, 0.2  # error of their points; share of each group's points that is left out at random
 UNDIRECTED = 0.1  # share of training rows whose heading is withheld, so that an unknown mounting is no surprise
 
 
@@ -124,7 +125,11 @@ class Stage1Batches:
     """Draws stage-1 batches: windows of one split with their clouds, image and text features.
 
     Called with (rng, step). Only seconds with a labelled, non-empty cell take part. Map and facing are turned together
-    at random: a turned room is as good a room.
+    at random: a turned room is as good a room. Clouds come from several scans of each room, so that a feature tells a
+    place and not a draw of its points.
+
+    Args:
+        scans: of each room; with one, the clouds are the map's own and none of their points is left out.
     """
 
     def __init__(
@@ -135,13 +140,14 @@ class Stage1Batches:
         batch: int,
         *,
         splits: tuple[str, ...] = ("train",),
+        scans: int = SCANS,
     ):
         self.config, self.batch, self.targets = model.config, batch, targets
         self.takes = [take for split in splits for take in prepared.by_split(split)]
         rooms = sorted({take.room for take in self.takes})
         clouds = [prepared.rooms[r] for r in rooms]
-        self.points = torch.from_numpy(np.concatenate([np.asarray(r.points, np.float32) for r in clouds]))
-        self.neighbours = model.points.neighbours(self.points)
+        self.points = torch.from_numpy(np.concatenate([scanned_again(r, k) for k in range(scans) for r in clouds]))
+        self.neighbours, self.scans = model.points.neighbours(self.points), scans
         empty = np.concatenate([r.empty for r in clouds])
         take_id, second, place = [], [], []
         for i, take in enumerate(self.takes):
@@ -174,6 +180,8 @@ class Stage1Batches:
         pick = lambda each: torch.from_numpy(np.stack([each[i][s] for i, s in zip(take, second, strict=True)]))  # noqa: E731
         uniform = lambda: torch.from_numpy(rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32))  # noqa: E731
         turned = uniform()
+        scan = place + torch.from_numpy(rng.integers(self.scans, size=len(rows))) * (len(self.points) // self.scans)
+        neighbours = self.neighbours[scan]
         facing, heading = pick(self.facing), pick(self.heading)
         windows = facing_frame(pick(self.windows), facing)
         on_map = facing + heading + turned + torch.from_numpy(rng.normal(0, JITTER_RAD, len(rows)).astype(np.float32))
@@ -182,7 +190,8 @@ class Stage1Batches:
         batch = {
             "imu": torch.where(withheld[:, None, None], yaw(windows, uniform()), windows),
             "facing": on_map.masked_fill(withheld, float("nan")),
-            "points": rescanned(turn(self.points[place], turned)), "neighbours": thinned(self.neighbours[place]),
+            "points": turn(self.points[scan], turned),
+            "neighbours": thinned(neighbours) if self.scans > 1 else neighbours,
             "same_place": same_place(place),
         }  # fmt: skip
         return batch | self._targets(take, second)
@@ -202,6 +211,15 @@ class Stage1Batches:
         }  # fmt: skip
 
 
+def scanned_again(room: RoomCache, number: int) -> Float[np.ndarray, "cells points 3"]:
+    """The local clouds of one of a room's scans, float32; the map's own for number 0, and where another has no points."""
+    if not number:
+        return np.asarray(room.points, np.float32)
+    scan = other_scan(np.asarray(room.scan, float), number)
+    local = local_clouds(scan, room.grid, points_per_cell=room.points.shape[1], seed=number)
+    return np.where(local.empty[:, None, None], np.asarray(room.points), local.points).astype(np.float32)
+
+
 def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
     """Which rows lie in one cell or in cells that touch, of one room: their clouds overlap by most of a metre.
 
@@ -217,9 +235,12 @@ def same_place(place: Tensor, *, reach: int = 1) -> Tensor:
     return (place[:, None] // CELLS == place[None] // CELLS) & near(cell // SIDE) & near(cell % SIDE)
 
 
-def rescanned(points: Tensor) -> Tensor:
-    """The clouds as another scan might have them: each point a centimetre off."""
-    return points + RESCAN_STD_M * torch.randn_like(points)
+def other_scan(points_m: Float[np.ndarray, "n 3"], seed: int) -> Float[np.ndarray, "m 3"]:
+    """Another scan of the same room: half to twice as many points, each half a centimetre off."""
+    rng = np.random.default_rng(seed)
+    count = round(len(points_m) * 2 ** rng.uniform(-1, 1))
+    twice = np.concatenate([rng.permutation(len(points_m)) for _ in range(2)])[:count]
+    return points_m[twice] + rng.normal(0, RESCAN_STD_M, (count, 3))
 
 
 def thinned(neighbours: Neighbours) -> Neighbours:
@@ -280,7 +301,7 @@ def held_out_contrast(prepared: Prepared, model: Stage1, batch: int) -> Callable
     """
     if not prepared.held_out:
         return None
-    batches = Stage1Batches(prepared, model, None, batch, splits=VALIDATION_SPLITS)
+    batches = Stage1Batches(prepared, model, None, batch, splits=VALIDATION_SPLITS, scans=1)
 
     @torch.inference_mode()
     def of(model: Stage1) -> float:
