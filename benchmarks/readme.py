@@ -17,6 +17,7 @@ from eailkit.experiments.eail_run import FULL
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
 from eailkit.results.names import TEST_SETS, id_parts, point_key, row_id
+from eailkit.results.recorded import intervals_of
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 CARD = README.parent / "docs" / "synthkitchen.md"
@@ -132,7 +133,7 @@ def _joined(results: Path) -> str:
     out = [f"| SynthKitchen, quick {COLUMNS}", "|---|---|---|---|---|---|---|"]
     rows: dict[str, list[str]] = {}
     for row in read("joined_quick", results_dir=results):  # seen, then unseen, as recorded
-        shown = row["config"]["interval of the first seed"]
+        shown = intervals_of(row)
         rows.setdefault(id_parts(row["id"])[1], []).extend(shown[m] for m in ("SR@0.4m", "RS", "top1"))
     out += [f"| {line} | " + " | ".join(cells) + " |" for line, cells in rows.items()]
     return "\n".join(out) if rows else "Not recorded yet."
@@ -144,7 +145,7 @@ def _results(results: Path) -> str:
     for line in LINES:
         cells = []
         for split in ("test-seen", "test-unseen"):
-            shown = rows.get(row_id(split, line), {}).get("config", {}).get("interval of the first seed", {})
+            shown = intervals_of(rows.get(row_id(split, line), {}))
             cells += [shown.get(metric, "–") for metric in ("SR@0.4m", "RS", "top1")]
         name = f"**{line}**" if line == FULL else line
         out.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -7,6 +7,7 @@ trajectory and no frames take part.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -194,16 +195,17 @@ class Localizer:
             causal: orientation from the causal filter and a track from the seconds so far: what `eailkit.live` says.
             tracker: False gives EAIL's answer of each second alone, the heading weighed by the whole recording.
             heading_rad: the angle that takes the gravity frame of the first second to the map's frame, where known.
-            stride_s: between the windows of ten seconds whose maps are averaged; 5 takes a fifth of the time.
+            stride_s: between the windows whose maps are averaged where not causal; 5 takes a fifth of the time.
 
         Raises:
             RecordingError: the IMU can't be right (unit, gaps, length, rate, ...).
         """
         windows, times, ahead = imu_windows(imu, causal=causal)
-        maps = (causal_maps if causal else heading_maps)(
+        read = causal_maps if causal else functools.partial(heading_maps, stride=stride_s)
+        maps = read(
             self.stage2, self.stage1.motion, embed_imu(self.stage1, windows, ahead), ahead, room.features,
             room.clouds.empty, headings=heading_angles() if heading_rad is None else np.array([heading_rad]),
-            time=int(self.settings["sequence_s"]), stride=stride_s,
+            time=int(self.settings["sequence_s"]),
         )  # fmt: skip
         weight = heading_posterior(maps, live=causal)
         prediction, place, centres, region = maps.weighed(weight), None, room.grid.cell_centres, 0.9

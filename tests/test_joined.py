@@ -72,6 +72,7 @@ def test_recorded_differences_are_paired_and_shown_against_from_scratch(tmp_path
     table = Table(prepared=None)
     table.scores = pd.DataFrame(
         {"method": line, "seed": 0, "split": split, "take": take, "room": room, "participant": person}
+        | {"outside": 0.0, "micro_n": 10.0}
         | dict.fromkeys(METRICS, base[split, take] + gain)
         for line, gain in lines.items()
         for split in table.splits

@@ -6,7 +6,14 @@ import torch
 from torch import nn
 
 from eailkit.encoders._points.training import offsets_norm_max
-from eailkit.encoders.neighbours import Neighbours, ball_query, farthest_points, find_neighbours, lattice_points
+from eailkit.encoders.neighbours import (
+    Neighbours,
+    ball_query,
+    farthest_points,
+    find_neighbours,
+    lattice_points,
+    nearest_in_ball,
+)
 from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig
 from eailkit.errors import CheckpointError, ConfigError
 
@@ -51,43 +58,77 @@ def test_ties_go_to_the_lowest_index_and_exhausted_clouds_repeat_the_first():
 
 
 def naive_lattice(points: np.ndarray, n_centres: int, spacing: float) -> list[int]:
-    boxes, chosen = set(), []
-    for i, p in enumerate(points.astype(np.float32)):
-        box = tuple(int(b) for b in np.clip(np.floor(p / np.float32(spacing)), -32, 31))
-        if box not in boxes and len(chosen) < n_centres:
-            chosen.append(i)
-        boxes.add(box)
+    """The point nearest to the middle of each box; boxes with most points first, then by their numbers."""
+    boxes, spacing = {}, np.float32(spacing)
+    for i, (x, y, z) in enumerate(points.astype(np.float32)):
+        shifted = np.array([x / spacing + np.float32(0.5), y / spacing + np.float32(0.5), z / spacing])
+        box = tuple(int(b) for b in np.clip(np.floor(shifted), -32, 31))
+        middle = [np.float32(b + h) * spacing for b, h in zip(box, (0, 0, np.float32(0.5)), strict=True)]
+        away = sum((p - m) * (p - m) for p, m in zip((x, y, z), middle, strict=True))
+        boxes.setdefault(box, []).append((away, i))
+    order = sorted(boxes, key=lambda box: (-len(boxes[box]), box))
+    chosen = [min(boxes[box])[1] for box in order][:n_centres]
     return chosen + chosen[:1] * (n_centres - len(chosen))
 
 
-@pytest.mark.parametrize("n_centres", [5, 64, 200])
+@pytest.mark.parametrize("n_centres", [5, 64, 300])
 def test_lattice_points_equal_a_naive_loop(n_centres):
     points = np.concatenate([clouds(3, 300), 20 * clouds(3, 20, seed=4)], axis=1)  # some lie beyond the last box
-    for spacing in (0.25, 0.4):
+    for spacing in (0.25, 1 / 3):
         found = lattice_points(points, n_centres, spacing)
         for cloud, chosen in zip(points, found, strict=True):
             assert chosen.tolist() == naive_lattice(cloud, n_centres, spacing)
 
 
+def test_the_nearest_in_a_ball_equal_a_naive_loop():
+    points = clouds(2, 200, seed=3)
+    centres = farthest_points(points, 20)
+    found = nearest_in_ball(points, centres, 0.3, 12)
+    for cloud, chosen, groups in zip(points, centres, found, strict=True):
+        for centre, group in zip(chosen, groups, strict=True):
+            d = ((cloud - cloud[centre]) ** 2).sum(1)
+            near = [i for i in np.argsort(d, kind="stable") if d[i] <= 0.09][:12]
+            assert group.tolist() == near + [near[0]] * (12 - len(near)) and group[0] == centre
+    assert len({len(set(g)) for g in found.reshape(-1, 12).tolist()}) > 1  # some are full, some aren't
+
+
+def test_points_that_fill_a_cloud_up_take_no_place_in_a_box_or_a_group():
+    few = clouds(1, 50, seed=1)
+    filled = np.concatenate([few, few, few[:, :20]], axis=1)
+    for n_centres in (10, 100):
+        chosen = lattice_points(filled, n_centres, 0.4)
+        assert np.array_equal(chosen, lattice_points(few, n_centres, 0.4))
+        assert np.array_equal(nearest_in_ball(filled, chosen, 0.4, 9), nearest_in_ball(few, chosen, 0.4, 9))
+
+
 def test_a_point_less_changes_the_centre_of_its_own_box_alone():
     """Of farthest points it changes most of them."""
     points = clouds(1, 400, seed=2)
-    less = np.delete(points, 3, axis=1)
     place = lambda p, chosen: {tuple(p[0, i]) for i in chosen[0]}  # noqa: E731
-    lattice = [place(p, lattice_points(p, 200, 0.25)) for p in (points, less)]
-    farthest = [place(p, farthest_points(p, 64)) for p in (points, less)]
-    assert 0 < len(lattice[0] - lattice[1]) <= 1 and len(farthest[0]) == 64
-    at = int(farthest_points(points, 64)[0, 5])
-    fewer = np.delete(points, at, axis=1)
-    assert len(farthest[0] - place(fewer, farthest_points(fewer, 64))) > 5
+    for choose in (lambda p: lattice_points(p, 300, 0.25), lambda p: farthest_points(p, 64)):
+        chosen = choose(points)
+        less = np.delete(points, int(chosen[0, 5]), axis=1)
+        lost = len(place(points, chosen) - place(less, choose(less)))
+        assert lost == 1 if chosen.shape[1] == 300 else lost > 5
 
 
 def test_a_level_with_a_spacing_takes_its_centres_from_the_lattice():
     points = torch.from_numpy(clouds(2, 128))
-    near = PointNet2("quick").neighbours(points)
-    assert near.centres[0].tolist() == lattice_points(points.numpy(), 64, 0.25).tolist()
-    plain = find_neighbours(points, ((64, (0.3,), (16,), None),))
-    assert plain.centres[0].tolist() == farthest_points(points.numpy(), 64).tolist()
+    near = find_neighbours(points, ((30, (0.3,), (8,), 0.25),))
+    centres = lattice_points(points.numpy(), 30, 0.25)
+    assert np.array_equal(near.centres[0], centres)
+    assert np.array_equal(near.groups[0][0], nearest_in_ball(points.numpy(), centres, 0.3, 8))
+    plain = find_neighbours(points, ((30, (0.3,), (8,), None),))
+    centres = farthest_points(points.numpy(), 30)
+    assert np.array_equal(plain.centres[0], centres)
+    assert np.array_equal(plain.groups[0][0], ball_query(points.numpy(), centres, 0.3, 8))
+
+
+def test_an_encoder_with_a_lattice_doesnt_hang_on_the_order_of_points():
+    net, points = PointNet2("quick", embed_dim=16).eval(), torch.from_numpy(clouds(3, 200))
+    with torch.no_grad():
+        turned = net(points[:, torch.randperm(200, generator=torch.Generator().manual_seed(0))])
+        torch.testing.assert_close(turned, net(points), atol=1e-5, rtol=1e-4)
 
 
 def test_ball_holds_its_border():
@@ -272,7 +313,7 @@ def test_bfloat16_keeps_coordinates_exact():
 
 def test_wrong_input_says_what_to_do():
     net = PointNet2("quick")
-    with pytest.raises(ConfigError, match="64 centres"):
+    with pytest.raises(ConfigError, match="40 centres"):
         net(torch.zeros(1, 30, 3))
     with pytest.raises(ConfigError, match="expected one of ssg, msg, quick"):
         PointNet2("huge")

@@ -196,12 +196,18 @@ def joined_recorded(profile: str = "quick", *, results_dir: Path | str = ledger.
     for row in ledger.read(f"joined_{profile}", results_dir=results_dir):
         split, line = id_parts(row["id"])
         gains = row["config"].get("against", {}).get("from scratch", {})
-        for metric, shown in row["config"]["interval of the first seed"].items():
+        for metric, shown in intervals_of(row).items():
             points = gains.get(metric, {}).get("points", "")
             gain = f"; {'' if points.startswith('-') else '+'}{points}" if points else ""
             table.setdefault((split, metric), {})[line] = shown + gain
     kept = [(s, m) for s in ("test-seen", "test-unseen") for m in ("SR@0.4m", "RS", "top1")]
     return pd.DataFrame(table)[kept] if table else pd.DataFrame()
+
+
+def intervals_of(row: Mapping) -> dict[str, str]:
+    """Metric -> mean and interval as text, of a recorded row of methods; older rows name the first seed's."""
+    config = row.get("config", {})
+    return config.get("interval", config.get("interval of the first seed", {}))
 
 
 def beside_each_other(verdicts: pd.DataFrame, claims: str = "") -> pd.DataFrame:
