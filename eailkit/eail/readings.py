@@ -346,4 +346,5 @@ def failure_reading(
 
 
 def listed(words: list[str]) -> str:
+    """Words as a list in a sentence: "a, b and c"."""
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
