@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eailkit.allocator import keep_freed_memory
 from eailkit.datasets import open_map, open_recording
 from eailkit.eail.causal import causal_maps
 from eailkit.eail.decision import mass_within, most_mass, radius_holding
@@ -200,6 +201,7 @@ class Localizer:
         Raises:
             RecordingError: the IMU can't be right (unit, gaps, length, rate, ...).
         """
+        keep_freed_memory()  # maps under twelve headings take half the time
         windows, times, ahead = imu_windows(imu, causal=causal)
         read = causal_maps if causal else functools.partial(heading_maps, stride=stride_s)
         maps = read(
