@@ -131,7 +131,8 @@ class Tracker:
         self.angles = torch.arange(self.config.headings) * (2 * np.pi / self.config.headings)
         floor = torch.from_numpy(np.where(np.asarray(free, bool), 1.0, FLOOR).astype(np.float32)).view(SIDE, SIDE)
         self.floor = floor.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
-        self.axis_m = torch.arange(self.side) * self.grid.pitch_m
+        axis = torch.arange(self.side)
+        self.apart = axis[:, None] - axis[None] + self.side - 1  # after minus before, from 0 on
 
     def start(self, heading_rad: float | None = None) -> Float[Tensor, "headings rows columns"]:
         """Belief before the first second: any free place, any heading, or one that is known."""
@@ -164,12 +165,12 @@ class Tracker:
 
     def _step(self, by_m: Float[Tensor, " headings"], std_m: float) -> Float[Tensor, "headings after before"]:
         """Probability of each place on an axis after a move from each; what would leave the square stays at its rim."""
-        off = (self.axis_m[None, :, None] - self.axis_m[None, None, :] - by_m[:, None, None]) / std_m
-        half = 0.5 * self.grid.pitch_m / std_m
-        edge = lambda x: torch.special.ndtr(x)  # noqa: E731
-        step = edge(off + half) - edge(off - half)
-        step[:, 0] += edge(off[:, 0] - half)
-        step[:, -1] += 1 - edge(off[:, -1] + half)
+        edges = (torch.arange(1 - self.side, self.side + 1) - 0.5) * self.grid.pitch_m
+        below = torch.special.ndtr((edges - by_m[:, None]) / std_m)  # at both sides of each difference of two places
+        step = below.diff(dim=1)[:, self.apart]
+        before = torch.arange(self.side)
+        step[:, 0] += below[:, self.side - 1 - before]
+        step[:, -1] += 1 - below[:, 2 * self.side - 1 - before]
         return step
 
     def _drift(self, belief: Tensor) -> Tensor:
