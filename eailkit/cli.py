@@ -127,20 +127,21 @@ def synth(
 @commands.command()
 @click.option("--imu", required=True, type=click.Path(), help="Parquet, CSV or npz with time, acc and gyro.")
 @click.option("--map", "map_", required=True, type=click.Path(), help="semidense_points.csv.gz, .csv or .npz.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="CSV: time, x, y, confidence, action.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="CSV: time, x, y, region, probability, facing, action.")
 @click.option("--weights", type=click.Path(file_okay=False), help="Folder of weights.  [default: the shipped ones]")
 @click.option("--plot", type=click.Path(dir_okay=False), help="HTML figure of path and heatmap on the map.")
 @click.option("--area", metavar="X,Y,SIDE", help="Centre and side in metres of the square to search, in the map.")
-@click.option("--causal", is_flag=True, help="Align gravity with past samples only, as a live system must.")
+@click.option("--causal", is_flag=True, help="From past samples only, as a live system must.")
+@click.option("--tracker/--no-tracker", default=True, help="Filter over place and heading, or the paper's answer.")
 def localize(
-    imu: str, map_: str, out: str, weights: str | None, plot: str | None, area: str | None, causal: bool
+    imu: str, map_: str, out: str, weights: str | None, plot: str | None, area: str | None, causal: bool, tracker: bool
 ) -> None:
     """Where the wearer of an IMU was on a map, second by second, and what they did."""
     square = None if area is None else _area(area)  # before torch loads: a typo answers at once
     from eailkit.localize import localize_files
 
-    options = {"causal": True} if causal else {}
-    localize_files(imu, map_, out, weights=weights, plot=plot, area=square, **options)
+    found = localize_files(imu, map_, out, weights=weights, plot=plot, area=square, causal=causal, tracker=tracker)
+    click.echo(found.heading_reading)
     click.echo(f"wrote {out}" + (f" and {plot}" if plot else ""))
 
 

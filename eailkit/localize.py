@@ -180,9 +180,9 @@ class Localizer:
                 f"{point_map.source}: found no cell with 32 points or more; expected a scanned room inside the square "
                 f"of {grid.side_m:.1f} m; check the area and the unit (metres)."
             )
-        free = ~clouds.empty
-        if area is None:  # a square that a user laid may hold no floor that the scan shows
-            free &= free_cells(confident.points_world_m, grid)
+        free = free_cells(confident.points_world_m, grid)
+        if area is not None:  # a square that a user laid may hold no floor that the scan shows
+            free = np.ones_like(free)
         return EncodedMap(confident, grid, clouds, embed_cells(self.stage1, clouds.points, clouds.empty), free)
 
     def localize(
