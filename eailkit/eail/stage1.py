@@ -29,7 +29,7 @@ from eailkit.preprocess.imu import yaw
 from eailkit.preprocess.mapgrid import CELLS, SIDE, local_clouds
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, identity
-from eailkit.training import History, fit, seed_step
+from eailkit.training import History, fit
 
 JITTER_RAD = 0.15  # training error of the known heading: where a head faces is a mean over a second
 SCANS = 3  # of each room that training draws its clouds from, the first being the one that there is
@@ -307,7 +307,7 @@ def held_out_contrast(prepared: Prepared, model: Stage1, batch: int) -> Callable
     def of(model: Stage1) -> float:
         losses = []
         for k in range(VALIDATION_BATCHES):
-            drawn = batches(seed_step(0, k), k)
+            drawn = batches(np.random.default_rng(k), k)
             imu = model.motion(model.imu(drawn["imu"]), drawn["facing"])
             points = model.points(drawn["points"], drawn["neighbours"])
             losses.append(info_nce(imu, points, model.logit_scale(), excluded=drawn["same_place"]))
