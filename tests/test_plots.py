@@ -52,6 +52,12 @@ def _figures() -> dict[str, go.Figure]:
     clouds = local_clouds(CLOUD, GRID, points_per_cell=64)
     imu, curve = _imu(), pd.DataFrame({"minute": [0.2, 0.4], "error_m": [1.0, 2.0]})
     history = History([{"total": 6.0 / (k + 1), "imu_points": 5.0 / (k + 1)} for k in range(400)])
+    turns = np.roll(confidence[None, 0], 3, axis=1) * np.linspace(0.5, 1, 12)[:, None]
+    weights = np.linspace(1, 2, 12) / np.linspace(1, 2, 12).sum()
+    headings = pd.DataFrame({"minute": [0.2, 0.4], "median_deg": [40.0, 20.0], "within_30": [50.0, 90.0]})
+    acts = pd.DataFrame({"activity": ["walking", "idle"], "success": [50.0, 9.0], "seconds": [40, 9]})
+    acts = acts.assign(method="ours", split="test-seen")
+    found, radius, step = truth + 0.1, np.full(len(truth), 0.3), np.diff(truth, axis=0)[:9]
     truth_of = paper.table(3).rename(columns={"SR@0.4m": "mean"})
     return {
         "walk": plots.walk_figure(CLOUD, GRID, t, confidence, truth=truth, words=["stir"] * len(t)),
@@ -70,6 +76,16 @@ def _figures() -> dict[str, go.Figure]:
         "error": plots.error_over_time_figure({"ours": curve}, paper_cross_s=30),
         "success": plots.success_curve_figure({"ours": RNG.random(99)}),
         "confusion": plots.confusion_figure([0, 1, 1], [0, 1, 0], ["cut", "stir", "eat"]),
+        "hypotheses": plots.hypothesis_figure(
+            CLOUD, GRID, {"stage 1": turns, "stage 2": turns}, {"one second": weights, "the take": weights}, shown=2,
+            true_rad=1.0, facing_rad=0.3, here=truth[0],
+        ),
+        "beliefs": plots.beliefs_figure({str(k): confidence[k] for k in range(5)}, CLOUD, GRID, here=list(truth[:5])),
+        "region": plots.region_figure(CLOUD, GRID, found, radius, truth=truth, belief=confidence[3]),
+        "velocity": plots.velocity_figure(CLOUD, GRID, truth[:9], step, step + 0.1, t[:9] / 9),
+        "headings": plots.heading_figure({"forward": headings}),
+        "activity": plots.activity_figure(pd.concat([acts, acts.assign(split="test-unseen")])),
+        "coverage": plots.coverage_figure({"test-seen": ([50, 90], [40, 85])}),
         "panels": plots.panels_figure({paper.OURS: _scores(), paper.PAPER: truth_of}, "success at 0.4 m"),
     }  # fmt: skip
 
@@ -136,6 +152,44 @@ def test_the_slider_of_a_walk_shows_each_second_its_own_map_and_places():
     assert (here.x[0], here.y[0]) == pytest.approx(tuple(truth[second]))
     assert (guess.x[0], guess.y[0]) == pytest.approx(tuple(GRID.cell_centres[confidence[second].argmax()]))
     assert [figure.data[k].type for k in frame.traces] == ["heatmap", "scatter", "scatter"]
+
+
+def test_the_slider_of_headings_turns_maps_arrow_and_the_chosen_bar():
+    turns = np.arange(12)[:, None] + np.zeros(400)
+    figure = plots.hypothesis_figure(
+        CLOUD, GRID, {"a": turns}, {"one": np.arange(12) / 66}, shown=4, true_rad=0.0, facing_rad=0.0, here=[1.0, -2.0]
+    )
+    assert len(figure.frames) == 12 == len(figure.layout.sliders[0].steps) and figure.layout.sliders[0].active == 4
+    for h in (3, 6):
+        heat, arrow, bars = figure.frames[h].data
+        assert float(np.mean(heat.z)) == h
+        tip = np.array([arrow.x[1] - 1.0, arrow.y[1] + 2.0])
+        assert tip / np.linalg.norm(tip) == pytest.approx([np.cos(h * np.pi / 6), np.sin(h * np.pi / 6)], abs=1e-2)
+        assert [k for k, c in enumerate(bars.marker.color) if c == theme.CYCLE[0]] == [h]
+    assert [figure.data[k].type for k in figure.frames[0].traces] == ["heatmap", "scatter", "barpolar"]
+    (bars,) = [t for t in figure.data if t.type == "barpolar"]
+    assert np.asarray(bars.r) == pytest.approx(100 * np.arange(12) / 66, abs=0.01)
+
+
+def test_the_region_of_the_last_second_is_a_circle_of_its_radius():
+    found, radius = np.array([[0.0, 0.0], [1.0, -2.0]]), np.array([0.5, 0.75])
+    figure = plots.region_figure(CLOUD, GRID, found, radius)
+    (disc,) = [t for t in figure.data if "last second" in (t.name or "") and t.mode == "lines"]
+    away = np.hypot(np.asarray(disc.x) - 1.0, np.asarray(disc.y) + 2.0)
+    assert away == pytest.approx(np.full(len(away), 0.75), abs=2e-3)
+    half = GRID.side_m / 2 + rooms.MARGIN_M
+    assert figure.layout.xaxis.range == pytest.approx((GRID.centre_xy_m[0] - half, GRID.centre_xy_m[0] + half))
+
+
+def test_finer_places_lie_over_the_same_square():
+    fine = np.zeros(1600)
+    fine[1600 - 40] = 1.0  # least x, greatest y
+    heat = plots.beliefs_figure({"one": fine}, CLOUD, GRID).data[1]
+    row, column = np.argwhere(np.asarray(heat.z) == 100.0)[0]
+    corner = GRID.origin_xy_m + np.array([0.0, GRID.side_m])
+    assert (heat.x0 + column * heat.dx, heat.y0 + row * heat.dy) == pytest.approx(
+        tuple(corner + np.array([1, -1]) * GRID.pitch_m / 4)
+    )
 
 
 def test_unknown_truth_leaves_no_marker_behind():

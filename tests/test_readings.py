@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from eailkit.eail import readings
 from eailkit.eail.readings import CLEARLY, CONSTANT_PLACE, RULE, alike_reading, rule_reading, walk_reading
+from eailkit.metrics import Interval
 
 
 def test_a_walk_is_read_as_a_success_only_where_it_clearly_is_one():
@@ -52,3 +56,100 @@ def test_the_rule_wants_the_constant_place_beaten_on_both_splits_and_over_three_
         rule_reading({"test-seen": better}, seeds=3)
     with pytest.raises(KeyError):
         rule_reading({"test-seen": better, "test-unseen": {"chance": "better"}}, seeds=3)
+
+
+def test_high_rates_are_told_apart_by_their_misses():
+    assert readings.clearly_more(97, 80) and readings.clearly_more(30, 10)
+    assert not readings.clearly_more(99, 98) and not readings.clearly_more(20, 16), "no ratio of 1.5, or under 5 points"
+    assert "helps here: 97.0 %" in readings.tracker_reading(97, 80)
+    assert "is lost here" in readings.tracker_reading(10, 40) and "changes little" in readings.tracker_reading(41, 40)
+    told = walk_reading({"localized": 40.0, "any free cell": 10.0}, told={"the best place": 60.0})
+    assert told.endswith("Beside it, told something of the truth: the best place (60.0 %).")
+
+
+def test_a_heading_is_told_where_the_likeliest_is_near_and_clearly_so():
+    flat = np.full(12, 1 / 12)
+    sharp, wrong = flat + 0.5 * np.eye(12)[1], flat + 0.5 * np.eye(12)[7]
+    at = np.radians(35)
+    text = readings.heading_reading({"one second": flat, "ten": wrong, "the take": sharp}, at)
+    assert text.endswith("So the heading is told after the take, and not after one second and ten.")
+    assert "After one second the likeliest heading, by a hair (8 %, blindly 8 %)" in text and "is 175 degrees" in text
+    assert "told at once" in readings.heading_reading({"one second": sharp, "ten": sharp}, at)
+    assert "don't tell the heading" in readings.heading_reading({"one second": flat, "ten": wrong}, at)
+
+
+def test_headings_are_found_only_where_nine_takes_of_ten_find_theirs():
+    curve = pd.DataFrame(
+        {"minute": [0.5, 1.0], "median_deg": [40.0, 12.0], "within_30": [50.0, 92.0], "takes": [10, 10]}
+    )
+    assert readings.found_reading(curve).endswith("the heading is found, from minute 1.0 on in 90 % of the takes.")
+    lost = readings.found_reading(curve.assign(within_30=[50.0, 70.0]))
+    assert "70 % within 30" in lost and "wrong heading" in lost
+
+
+def test_a_region_is_too_sure_too_modest_or_right():
+    text = readings.coverage_reading({"a": 60.0, "b": 90.0, "c": 99.0}).splitlines()
+    assert [line.rsplit(": ")[-1] for line in text] == ["too sure of itself.", "as sure as it may be.", "too modest."]
+
+
+def test_activities_stand_out_or_dont():
+    rows = [("m", "test-seen", a, v) for a, v in (("walking", 60.0), ("acting", 50.0), ("idle", 20.0))]
+    scores = pd.DataFrame(rows, columns=["method", "split", "activity", "success"])
+    assert readings.activity_reading(scores, "m").endswith("walking seconds are found best and idle ones worst.")
+    assert readings.activity_reading(scores.assign(success=40.0), "m").endswith("no activity stands out.")
+
+
+def test_curves_cross_where_one_stays_below_the_other():
+    minute = [0.5, 1.0, 1.5, 2.0]
+    curves = {"map": pd.DataFrame({"minute": minute, "error_m": [1.0, 1.0, 1.0, 1.0]})}
+    drifts = pd.DataFrame({"minute": minute, "error_m": [0.2, 0.9, 1.5, 2.0]})
+    said = readings.crossing_reading(curves | {"steps": drifts}, "map", "steps")
+    assert said.startswith("map stays nearer than steps from minute 1.5 on: 1.0 m against 0.2 m at first")
+    assert "isn't nearer" in readings.crossing_reading(curves | {"steps": drifts.assign(error_m=0.5)}, "map", "steps")
+    assert "from the start on" in readings.crossing_reading(
+        curves | {"steps": drifts.assign(error_m=3.0)}, "map", "steps"
+    )
+
+
+def test_a_velocity_net_falls_short_fits_or_runs_ahead():
+    def said(ratio):
+        walking = {"rmse_mps": 0.3, "speed_ratio": ratio, "seconds": 50}
+        return readings.velocity_reading({"walking": walking, "standing": walking | {"rmse_mps": 0.05}})
+
+    assert "falls short: 50 %" in said(0.5) and "fits: 95 %" in said(0.95) and "runs ahead" in said(1.6)
+    assert "nothing can be said" in said(float("nan"))
+
+
+def test_margins_bounds_and_parts_say_what_their_verdicts_say():
+    margin = Interval(5.0, 1.0, 9.0)
+    assert readings.margin_reading("a", "b", {"test-seen": (margin, "better")}) == (
+        "test-seen: a against b: 5.0 [1.0, 9.0] points, better."
+    )
+    assert "tells nothing" in readings.margin_reading("a", "b", {"s": (Interval(5.0, -1.0, 9.0), "can't tell")})
+    bounds = pd.DataFrame({"split": ["s", "s"], "place": [20.0, 40.0], "unknown": [np.nan, np.nan]})
+    means = pd.DataFrame({"split": ["s", "s"], "method": ["a", "b"], "SR@0.4m": [31.0, 30.0]})
+    text = readings.bounds_reading(bounds, means, ("a", "b"), ("place", "unknown")).splitlines()
+    assert text == ["s: a (31 %) is above place (30 %).", "s: b (30 %) is not above place (30 %)."]
+    parts = {"w/o x": {"top1": "better", "SR": "can't tell"}, "w/o y": {"top1": "can't tell"}, "w/o z": {"SR": "worse"}}
+    some, none, worse = readings.parts_reading(parts).splitlines()
+    assert "better in top1" in some and "can't be told from full, by top1" in none and "in the way" in worse
+
+
+def test_constant_maps_flatter_only_where_they_do():
+    rows = [("s", "ours", 80.0, 20.0), ("s", "habit", 85.0, 5.0)]
+    means = pd.DataFrame(rows, columns=["split", "method", "RS", "SR@0.4m"])
+    assert readings.flatter_reading(means, "ours", ("habit",)) == (
+        "s: in RS habit (85 %) reaches ours (80 %); in success at 0.4 m no constant map reaches ours (20 %)."
+    )
+
+
+def test_a_classifier_flees_or_doesnt_and_a_lost_take_has_its_causes():
+    assert "It flees: 100 %" in readings.collapse_reading([0, 1, 1], [2, 2, 2], ["a", "b", "c"])
+    assert "It names 2 of 3 classes, “b” most often: 67 %" in readings.collapse_reading(
+        [0, 1, 1], [0, 1, 1], ["a", "b", "c"]
+    )
+    assert readings.worst_take({"b": 3.0, "a": 3.0, "c": 9.0}) == "a"
+    all_of_it = readings.failure_reading(120, 7.5, 7.8, 2, 6, 0.5)
+    assert all_of_it.count(";") == 2 and "heading is wrong (median 120" in all_of_it and "point elsewhere" in all_of_it
+    assert "nearly flat" in readings.failure_reading(10, 7.5, 7.8, 9, 6, float("nan"))
+    assert "None of the usual causes" in readings.failure_reading(10, 4.0, 7.8, 30, 6, 0.95)

@@ -13,10 +13,12 @@ from eailkit import widgets
 from eailkit.course.html import WIDGET_STATE
 from eailkit.course.run import hidden_errors
 from eailkit.eail.prepared import prepare
+from eailkit.eail.tracker import Observations, TrackerConfig
 from eailkit.metrics import METRICS
 from eailkit.results import paper
 
 RNG = np.random.default_rng(0)
+PANELS = ("tone", "cell", "contrast", "query", "moment", "action", "ablation", "heading", "tracker")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,17 @@ def _panels(prepared) -> dict[str, tuple[widgets.Panel, dict]]:
     of_row = {r: _maps(prepared, k)[take.name] for k, r in enumerate(rows)}
     off = dict.fromkeys(("vision_language", "action_loss", "spatial", "temporal"), False)
     attention = {name: m / m.sum(1, keepdims=True) for name, m in _maps(prepared).items()}
+    joint = RNG.dirichlet(np.ones(12 * 400), len(take)).reshape(-1, 12, 400).astype(np.float32)
+    seen = Observations(joint, RNG.normal(0, 0.3, (len(take), 2)), np.full(len(take), 0.1))
+    evidence = {"one second": joint.sum(2), "the take": joint.sum(2)[::-1]}
+    heading, track = widgets.heading_panel(room, {"stage 2": joint}, evidence, take), widgets.tracker_panel(
+        room, seen, take, TrackerConfig(headings=12)
+    )  # fmt: skip
+    turned = {"heading_deg": (heading.state.heading_deg + 90) % 360, "second": 3}
+    believed = {"map_power": 0.9, "drift_rad": 0.1, "velocity_scale": 3.0, "smoothed": False, "second": 2}
     return {
+        "heading": (heading, turned),
+        "tracker": (track, believed),
         "tone": (widgets.tone_panel(), {"tone_hz": 60.0, "filtered": True}),
         "cell": (widgets.cell_panel(prepared.rooms), {"row": 13, "column": 17}),
         "contrast": (widgets.contrast_panel(motion, motion), {"logit_scale": 50.0, "true_pairs": False}),
@@ -77,7 +89,7 @@ def _shown(panel: widgets.Panel) -> dict:
     return output
 
 
-@pytest.mark.parametrize("name", ["tone", "cell", "contrast", "query", "moment", "action", "ablation"])
+@pytest.mark.parametrize("name", PANELS)
 def test_each_control_changes_the_figure_that_is_shown(panels, name):
     panel, changes = panels[name]
     assert set(changes) <= set(panel.controls)
@@ -93,7 +105,7 @@ def test_each_control_changes_the_figure_that_is_shown(panels, name):
         panel.set(first)
 
 
-@pytest.mark.parametrize("name", ["tone", "cell", "contrast", "query", "moment", "action", "ablation"])
+@pytest.mark.parametrize("name", PANELS)
 def test_presets_are_states_and_states_survive_json(panels, name):
     panel, _ = panels[name]
     assert panel.presets

@@ -174,7 +174,7 @@ def motion_features(
     facing: Float[np.ndarray, "*batch"],
 ) -> Float[np.ndarray, "*batch dim"]:
     """F^M of features of the IMU encoder for heads that face angles on the map, rad; unit norm."""
-    found = torch.from_numpy(np.ascontiguousarray(imu, dtype=np.float32))
+    found = torch.from_numpy(np.array(imu, np.float32))  # a copy: what is cached can't be written to
     if direction is not None:
         found = direction(found, torch.from_numpy(np.ascontiguousarray(facing, dtype=np.float32)))
     return nn.functional.normalize(found, dim=-1).numpy()

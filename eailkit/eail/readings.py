@@ -307,7 +307,7 @@ def collapse_reading(true: Sequence[int], called: Sequence[int], names: Sequence
     favourite = int(counts.argmax())
     share, own = 100 * counts[favourite] / len(called), 100 * float(np.mean(true == favourite))
     used = int((counts > 0).sum())
-    if share > 50:
+    if share > 50 and share > CLEARLY * own:
         return f"It flees: {share:.0f} % of the seconds are called “{names[favourite]}”, which {own:.0f} % are."
     return (
         f"It names {used} of {len(names)} classes, “{names[favourite]}” most often: {share:.0f} % of the seconds, "

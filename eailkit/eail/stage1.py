@@ -212,7 +212,7 @@ class Stage1Batches:
 
 
 def scanned_again(room: RoomCache, number: int) -> Float[np.ndarray, "cells points 3"]:
-    """The local clouds of one of a room's scans, float32; the map's own for number 0, and where another has no points."""
+    """The local clouds of one of a room's scans, float32; the map's own for 0, and where another has too few points."""
     if not number:
         return np.asarray(room.points, np.float32)
     scan = other_scan(np.asarray(room.scan, float), number)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from eailkit.eail.decision import RADIUS_M, most_mass
@@ -21,9 +22,9 @@ from eailkit.recording import ImuStream, Recording
 
 LOCALIZED = "localized"
 OTHER = "another walk's IMU"
-CONSTANT = "its own mean map, one place"
+CONSTANT = "its mean map, one place"
 ALONE = "without the tracker"
-BEST = "the best single place, known afterwards"
+BEST = "best single place (told)"
 STRIDE_S = 5  # of the lines, as in the tables at quick
 CHOICE = DATA_SAMPLES / "kitchens" / "choice.json"
 
@@ -54,6 +55,13 @@ class Walk:
     def knowing_less(self) -> dict[str, float]:
         """`success` of the localizer and of the lines that know less than it does."""
         return {name: value for name, value in self.success.items() if name != ALONE}
+
+    def table(self) -> pd.DataFrame:
+        """A row a line: success at 0.4 m, percent, and mean error, m; "–" where there is none."""
+        rows = {**self.success, **self.told}
+        error = {name: f"{np.nanmean(e):.2f}" for name, e in self.error_m.items()}
+        columns = {"success at 0.4 m (%)": {name: f"{v:.1f}" for name, v in rows.items()}, "mean error (m)": error}
+        return pd.DataFrame(columns, index=list(rows)).fillna("–")
 
 
 def localized_walk(localizer: Localizer, recording: Recording, other: ImuStream, *, track: Track | None = None) -> Walk:

@@ -22,6 +22,7 @@ from eailkit.preprocess.mapgrid import MapGrid
 ARROW_M = 0.6
 CIRCLE = np.linspace(0, 2 * np.pi, 49)
 MAX_REGIONS = 24
+BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom"}  # a legend that no axis title can meet, however narrow
 
 
 def hypothesis_figure(
@@ -36,7 +37,7 @@ def hypothesis_figure(
     here: Sequence[float] | None = None,
     title: str = "",
     slider: bool = True,
-    height: int = 520,
+    height: int = 560,
 ) -> go.Figure:
     """One second under a heading hypothesis: each method's map as it would be then, and how likely each heading is.
 
@@ -84,17 +85,15 @@ def hypothesis_figure(
             figure.add_trace(mark, row=1, col=k + 1)
         metres(figure, x="x (m)", y="y (m)" if k == 0 else "", row=1, col=k + 1)
     _polar(figure, evidence, true_rad, len(maps) + 1)
-    styled(figure, title, height=height, legend={"y": -0.2, "yanchor": "top"})
+    styled(figure, title, height=height, legend=BELOW)
     figure.update_annotations(font={"color": INK, "size": 13})
     if slider:
         figure.frames = [
             go.Frame(data=[_turned(t) for t, _ in moment(h)], traces=moving, name=str(h)) for h in range(count)
         ]
         labels = [f"{d:.0f} degrees" for d in degrees]
-        figure.update_layout(
-            sliders=[moments_slider(labels, range(count), "if the heading were ", at=shown, x=0.0, y=-0.38)]
-        )
-        figure.update_layout(margin={"b": 170})
+        slide = moments_slider(labels, range(count), "if the heading were ", at=shown, x=0.0, y=-0.24)
+        _spaced(figure.update_layout(sliders=[slide]), 220)
     return figure
 
 
@@ -171,7 +170,8 @@ def beliefs_figure(
             figure.add_trace(mark, row=row, col=column)
         metres(figure, x="x (m)" if row == rows else "", y="y (m)" if column == 1 else "", row=row, col=column)
     figure.update_annotations(font={"color": INK, "size": 12})
-    return styled(figure, title, height=height or 110 + 270 * rows, legend={"y": -0.3 / rows, "yanchor": "top"})
+    figure.update_xaxes(nticks=4).update_yaxes(nticks=4)
+    return styled(figure, title, height=height or 110 + 270 * rows, legend=BELOW)
 
 
 def region_figure(
@@ -200,14 +200,21 @@ def region_figure(
     for k in np.unique(np.linspace(0, len(found) - 1, min(MAX_REGIONS, len(found))).round().astype(int)):
         figure.add_trace(_disc(found[k], radius_m[k], filled=True))
     if truth is not None:
-        figure.add_trace(path_trace(truth, "true path", TRUTH, width=3.0))
+        true = path_trace(truth, "true path", TRUTH, width=3.0)
+        true.line.color = rgba(TRUTH, 0.85)
+        figure.add_trace(true)
     line = path_trace(found, "track", FOUND, width=3.0)
     line.line.color = FOUND
     figure.add_traces([line, _disc(found[-1], radius_m[-1], name="90 % region, last second")])
     figure.add_trace(here_trace(found[-1], "believed, last second", FOUND, "diamond"))
     if truth is not None and np.isfinite(truth[-1]).all():
         figure.add_trace(here_trace(truth[-1], "true, last second", TRUTH))
-    return _within(grid, styled(figure, title, height=height, legend={"y": -0.16, "yanchor": "top"}))
+    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)))
+
+
+def _spaced(figure: go.Figure, below_px: int = 125) -> go.Figure:
+    """Room under the axes for a legend that a narrow page breaks into lines."""
+    return figure.update_layout(margin={"b": below_px})
 
 
 def _within(grid: MapGrid, figure: go.Figure) -> go.Figure:
@@ -254,31 +261,32 @@ def velocity_figure(
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="lines", name=name, line={"color": colour, "width": 3}, hoverinfo="skip")
         )
-    return _within(grid, styled(figure, title, height=height, legend={"y": -0.16, "yanchor": "top"}))
+    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)))
 
 
-def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", height: int = 400) -> go.Figure:
+def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", height: int = 560) -> go.Figure:
     """The heading's error over elapsed time: its median over takes, and the share of takes that have found it.
 
     Args:
         curves: name -> columns minute, median_deg and within_30 (`activity.heading_over_time`).
     """
     titles = ["median over takes", "takes within 30 degrees"]
-    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.12)
+    figure = make_subplots(2, 1, subplot_titles=titles, shared_xaxes=True, vertical_spacing=0.1)
     for i, (name, curve) in enumerate(curves.items()):
         line = {"color": CYCLE[i % len(CYCLE)], "width": 2.2, "dash": ("solid", "dash")[i % 2]}
         for k, column in enumerate(("median_deg", "within_30"), start=1):
             figure.add_trace(go.Scatter(
                 x=curve.minute.to_numpy(np.float32), y=curve[column].to_numpy(np.float32), mode="lines", name=name,
                 line=line, showlegend=k == 1,
-            ), row=1, col=k)  # fmt: skip
-    styled(figure, title, "elapsed time (min)", height=height, legend={"y": -0.28, "yanchor": "top"})
-    figure.update_yaxes(title_text="heading error (degrees)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="takes (%)", range=[0, 101], row=1, col=2)
+            ), row=k, col=1)  # fmt: skip
+    _spaced(styled(figure, title, height=height, legend=BELOW))
+    figure.update_xaxes(title_text="elapsed time (min)", row=2, col=1)
+    figure.update_yaxes(title_text="error (degrees)", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="takes (%)", range=[0, 101], row=2, col=1)
     return figure.update_annotations(font={"color": INK, "size": 13})
 
 
-def activity_figure(scores: pd.DataFrame, *, title: str = "", height: int = 400) -> go.Figure:
+def activity_figure(scores: pd.DataFrame, *, title: str = "", height: int = 460) -> go.Figure:
     """Success by what the wearer does, a panel a split, a bar a method.
 
     Args:
@@ -294,7 +302,7 @@ def activity_figure(scores: pd.DataFrame, *, title: str = "", height: int = 400)
                 name=method, marker_color=CYCLE[i % len(CYCLE)], showlegend=k == 1,
                 hovertemplate="%{x}: %{y:.1f} % of %{customdata} s<extra>" + method + "</extra>",
             ), row=1, col=k)  # fmt: skip
-    styled(figure, title, "activity", height=height, legend={"y": -0.28, "yanchor": "top"})
+    _spaced(styled(figure, title, "activity", height=height, legend=BELOW), 150)
     figure.update_yaxes(title_text="success at 0.4 m (%)", rangemode="tozero", row=1, col=1)
     return figure.update_annotations(font={"color": INK, "size": 13})
 

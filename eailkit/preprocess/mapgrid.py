@@ -6,6 +6,7 @@ The square belongs to the map: it is estimated from the cloud alone, before any 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,9 @@ PASSAGE_M = 0.06
 LEAN_M = 0.25  # how far a head leans over a counter, past the feet
 MARGIN_M = 0.15  # of the square; the rest of a lean is within the pitch that labels forgive
 RASTER_M = 0.05
-VOXEL_M = 0.1  # a column holds 200 to 450: few need a sample
-HEAVY = 8  # points from which a voxel counts in full
+VOXEL_M = 0.1  # a column holds about 280 nodes: few need a sample
+LEAST_MASS = 0.1  # of a node, times the usual
+HEAVY = 8  # times the least mass, from which a node counts in full
 
 
 @dataclass(frozen=True)
@@ -244,9 +246,9 @@ def local_clouds(
     """The 1 m x 1 m column of points around every cell's middle, as EAIL's point encoder wants it.
 
     Heights from 0.3 m under the floor to 3.5 m above count (outliers don't). What a column holds is a property of the
-    map, not of a draw: points become the centroids of 10 cm voxels (`voxel_centroids`), and of a column with more than
-    `points_per_cell` (paper: 8192) those stay whose voxels come first in an order that hangs on their place alone, so
-    that a scan with a few points less or more gives nearly the same cloud. They stand in that order, the first ones
+    map, not of a draw: points are gathered at the nodes of a 10 cm lattice (`soft_voxels`), and where a column has more
+    than `points_per_cell` (paper: 8192) those stay whose nodes come first in an order that hangs on their place alone,
+    so that a scan with a few points less or more gives nearly the same cloud. They stand in that order, the first ones
     spread over the column like the rest. One with fewer is repeated to fill, `valid` says which.
     No scaling to a unit sphere: PointNet++'s radii are then metres.
 
@@ -254,21 +256,21 @@ def local_clouds(
         points_world_m: metres, the map's frame.
         grid: the square.
         points_per_cell: points of each cloud.
-        seed: of the order of voxels; another one is another sample of the same map, for augmentation.
+        seed: of the order of nodes; another one is another sample of the same map, for augmentation.
     """
     points_world_m = np.asarray(points_world_m, dtype=np.float64)
     height = points_world_m[:, 2] - grid.floor_z_m
     reach = grid.side_m / 2 + COLUMN_M / 2
     keep = (np.abs(points_world_m[:, :2] - grid.centre_xy_m) <= reach).all(axis=1) & (height >= -0.3) & (height <= 3.5)
     near = points_world_m[keep]
-    voxels = voxel_centroids(near, seed=seed) - (0.0, 0.0, grid.floor_z_m)
+    nodes = soft_voxels(near, seed=seed) - (0.0, 0.0, grid.floor_z_m)
     cells = grid.n * grid.n
     points = np.zeros((cells, points_per_cell, 3), dtype=np.float32)
     valid = np.zeros((cells, points_per_cell), dtype=bool)
     count = np.zeros(cells, dtype=np.int64)
     for column in range(grid.n):
         x = grid.origin_xy_m[0] + (column + 0.5) * grid.pitch_m
-        strip = voxels[np.abs(voxels[:, 0] - x) <= COLUMN_M / 2]
+        strip = nodes[np.abs(nodes[:, 0] - x) <= COLUMN_M / 2]
         raw_y = np.sort(near[np.abs(near[:, 0] - x) <= COLUMN_M / 2, 1])
         for row in range(grid.n):
             y, cell = grid.origin_xy_m[1] + (row + 0.5) * grid.pitch_m, row * grid.n + column
@@ -280,27 +282,41 @@ def local_clouds(
     return LocalClouds(points, valid, count < MIN_POINTS, count)
 
 
-def voxel_centroids(points_m: Float[np.ndarray, "n 3"], *, seed: int = 0) -> Float[np.ndarray, "voxels 3"]:
-    """Centroids of the points in each 10 cm voxel, in an order that hangs on the voxels' places.
+def soft_voxels(points_m: Float[np.ndarray, "n 3"], *, seed: int = 0) -> Float[np.ndarray, "nodes 3"]:
+    """Points gathered at the nodes of a 10 cm lattice, in an order that hangs on the nodes' places.
 
-    Each voxel draws -log(u) / w with u a hash of its indices and w its number of points, at most `HEAVY`, and the
-    smallest come first: a sample without replacement in which a voxel's chance grows with its weight (Efraimidis and
-    Spirakis 2006), as in a random draw of points, but the same voxels win in a slightly different scan.
+    w_ik = prod_axis max(0, 1 - |p_i - k| / VOXEL_M),  m_k = sum_i w_ik,  c_k = sum_i w_ik p_i / m_k.
+
+    Each point counts for the eight nodes around it, by how near it is, so that a millimetre moves a centroid by less
+    than a millimetre; in hard voxels a point on a border jumps. Nodes with under a tenth of the usual mass (the mean
+    over points) are left out, which no density changes. Each node draws -log(u) / w with u a hash of its place and w
+    its mass, at most `HEAVY` times the least one, and the smallest come first: a sample without replacement in which a
+    node's chance grows with its weight (Efraimidis and Spirakis 2006), the same in a slightly different scan.
     """
-    index = np.floor(points_m / VOXEL_M).astype(np.int64)
-    order = np.lexsort((*points_m.T[::-1], *index.T[::-1]))  # same points in another order, same sums
-    points_m, index = points_m[order], index[order]
-    first = np.flatnonzero(np.any(np.diff(index, axis=0, prepend=index[:1] - 1), axis=1))
-    if not len(first):
+    points_m = np.asarray(points_m, dtype=np.float64)
+    points_m = points_m[np.lexsort(points_m.T)]  # same points in another order, same sums
+    if not len(points_m):
         return np.zeros((0, 3))
-    count = np.diff(np.append(first, len(points_m)))
-    centroid = np.add.reduceat(points_m, first, axis=0) / count[:, None]
-    weight = np.minimum(count, HEAVY)
-    return centroid[np.argsort(-np.log(_hash(index[first], seed)) / weight, kind="stable")]
+    low = np.floor(points_m / VOXEL_M).astype(np.int64)
+    share = points_m / VOXEL_M - low
+    corners = np.array(list(itertools.product((0, 1), repeat=3)))
+    weight = np.prod(np.where(corners[:, None], share, 1 - share), axis=2).ravel()
+    origin, size = low.min(axis=0), np.ptp(low, axis=0) + 2
+    keys, at = np.unique(
+        np.ravel_multi_index((low - origin + corners[:, None]).reshape(-1, 3).T, size), return_inverse=True
+    )
+    nodes = np.stack(np.unravel_index(keys, size), axis=1) + origin
+    mass = np.bincount(at, weight)
+    summed = [np.bincount(at, weight * np.tile(points_m[:, axis], len(corners))) for axis in range(3)]
+    least = LEAST_MASS * (mass**2).sum() / mass.sum()
+    kept = mass >= least
+    centroid = np.stack(summed, axis=1)[kept] / mass[kept, None]
+    heavy = np.minimum(mass[kept] / least, HEAVY)
+    return centroid[np.argsort(-np.log(_hash(nodes[kept], seed)) / heavy, kind="stable")]
 
 
-def _hash(index: Int[np.ndarray, "voxels 3"], seed: int) -> Float[np.ndarray, " voxels"]:
-    """A number in (0, 1) for each voxel, by the finalizer of splitmix64."""
+def _hash(index: Int[np.ndarray, "nodes 3"], seed: int) -> Float[np.ndarray, " nodes"]:
+    """A number in (0, 1) for each node, by the finalizer of splitmix64."""
     with np.errstate(over="ignore"):
         x = np.full(len(index), seed, dtype=np.uint64)
         for axis in range(3):

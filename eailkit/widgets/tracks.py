@@ -50,7 +50,7 @@ def heading_panel(
         k = min(state.second, len(heading) - 1)
         shown = degrees.index(state.heading_deg)
         off = abs((state.heading_deg - heading[k] + 180) % 360 - 180)
-        title = f"{k} s, as if the heading were {state.heading_deg} degrees: {off:.0f} from the true one"
+        title = f"{k} s, as if the heading were<br>{state.heading_deg} degrees: {off:.0f} from the true one"
         heats = {name: np.where(room.empty, np.nan, of[k]) for name, of in maps.items()}
         return plots.hypothesis_figure(
             room.cloud, room.grid, heats, {name: of[k] for name, of in evidence.items()}, shown=shown,
@@ -112,9 +112,10 @@ def tracker_panel(room: Any, seen: Observations, take: Any, config: TrackerConfi
         error_m = np.linalg.norm(at - truth, axis=1)[known]
         wrong = np.degrees(np.nanmedian(heading_errors(track, take)))
         radius_m = track.radius(at)
+        success, how = 100 * np.mean(error_m < RADIUS_M), "smoothed" if state.smoothed else "forward"
         title = (
-            f"{'smoothed' if state.smoothed else 'live'}, whole take: {100 * np.mean(error_m < RADIUS_M):.0f} % within "
-            f"0.4 m, heading {wrong:.0f}° off, region {np.median(radius_m):.1f} m"
+            f"{how}: {success:.0f} % within 0.4 m,<br>"
+            f"heading {wrong:.0f}° off, region {np.median(radius_m):.1f} m (the whole take)"
         )
         rows = slice(max(0, k - last_s), k + 1)
         return plots.region_figure(
@@ -126,7 +127,7 @@ def tracker_panel(room: Any, seen: Observations, take: Any, config: TrackerConfi
     )
     presets = {
         "as calibrated": start,
-        "the same, live": replace(start, smoothed=False),
+        "the same, forward": replace(start, smoothed=False),
         "believes every map": replace(start, map_power=1.0),
         "hardly looks at maps": replace(start, map_power=0.01),
         "a heading that wanders": replace(start, drift_rad=0.2),
