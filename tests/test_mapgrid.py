@@ -1,6 +1,7 @@
 """The square on the map and its local clouds: labels, rows against columns, estimation, column contents."""
 
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from eailkit.preprocess.mapgrid import (
     estimate_grid,
     free_cells,
     local_clouds,
-    voxel_centroids,
+    soft_voxels,
 )
 from eailkit.recording import PointMap
 
@@ -170,31 +171,42 @@ def test_a_map_that_is_no_room_is_refused_in_one_sentence():
         estimate_grid(PointMap(wall))
 
 
-def naive_voxels(points, seed: int = 0) -> list[tuple[float, np.ndarray]]:
-    """Draw and centroid of each voxel, smallest draw first, in Python's own integers."""
-    voxels = {}
+def naive_nodes(points, seed: int = 0) -> list[tuple[float, np.ndarray]]:
+    """Draw and centroid of each node of the lattice, smallest draw first, in Python's own loops and integers."""
+    mass, total, mask = {}, {}, 2**64 - 1
     for p in points:
-        voxels.setdefault(tuple(int(np.floor(v / VOXEL_M)) for v in p), []).append(p)
-    keys, mask = [], 2**64 - 1
-    for index, inside in voxels.items():
+        low = [int(np.floor(v / VOXEL_M)) for v in p]
+        for corner in product((0, 1), repeat=3):
+            node = tuple(n + c for n, c in zip(low, corner, strict=True))
+            weight = np.prod([1 - abs(v / VOXEL_M - n) for v, n in zip(p, node, strict=True)])
+            mass[node] = mass.get(node, 0.0) + weight
+            total[node] = total.get(node, 0.0) + weight * p
+    usual = sum(m * m for m in mass.values()) / sum(mass.values())  # the mean over points
+    keys = []
+    for node, m in mass.items():
+        if m < 0.1 * usual:
+            continue
         x = seed
-        for axis in index:  # splitmix64's finalizer after each index
+        for axis in node:  # splitmix64's finalizer after each index
             x = ((x ^ (axis & mask)) + 0x9E3779B97F4A7C15) & mask
             x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
             x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
             x ^= x >> 31
-        keys.append((-np.log(((x >> 11) + 0.5) / 2**53) / min(len(inside), HEAVY), np.mean(inside, axis=0)))
-    return sorted(keys, key=lambda k: k[0])
+        keys.append((-np.log(((x >> 11) + 0.5) / 2**53) / min(m / (0.1 * usual), HEAVY), total[node] / m))
+    once = {}  # the nodes around a lone point all have it for their centroid
+    for draw, centroid in sorted(keys, key=lambda k: k[0]):
+        once.setdefault(tuple(centroid.round(6)), (draw, centroid))
+    return list(once.values())
 
 
 def test_local_clouds_equal_a_naive_loop():
-    points, *_ = room_cloud(2)
+    points = room_cloud(2)[0][::2]
     grid = estimate_grid(PointMap(points))
     clouds = local_clouds(points, grid, points_per_cell=256, seed=3)
     height = points[:, 2] - grid.floor_z_m
     near = (np.abs(points[:, :2] - grid.centre_xy_m) <= grid.side_m / 2 + COLUMN_M / 2).all(axis=1)
     near &= (height >= -0.3) & (height <= 3.5)
-    centroids = np.array([c for _, c in naive_voxels(points[near], 3)]) - (0, 0, grid.floor_z_m)
+    centroids = np.array([c for _, c in naive_nodes(points[near], 3)]) - (0, 0, grid.floor_z_m)
     for cell in range(0, 400, 7):
         centre = grid.cell_centres[cell]
         inside = (np.abs(points[near, :2] - centre) <= COLUMN_M / 2).all(axis=1)
@@ -210,9 +222,9 @@ def test_local_clouds_equal_a_naive_loop():
 def test_few_points_repeat_and_are_marked():
     grid = MapGrid(np.zeros(2), 0.2, 0.0, n=1)
     points = np.column_stack([np.linspace(-0.4, 0.4, 40), np.zeros(40), np.ones(40)])
-    voxels = len(set(np.floor(points[:, 0] / VOXEL_M).astype(int)))
+    voxels = 9  # nodes from -0.4 m to 0.4 m
     clouds = local_clouds(points, grid, points_per_cell=100)
-    assert clouds.valid.sum() == voxels == 9 and not clouds.empty[0] and clouds.count[0] == 40
+    assert clouds.valid.sum() == voxels and not clouds.empty[0] and clouds.count[0] == 40
     assert set(map(tuple, clouds.points[0, voxels:])) <= set(map(tuple, clouds.points[0, :voxels]))
     few = local_clouds(points[:31], grid, points_per_cell=100)
     assert few.empty[0] and few.count[0] == 31 and 0 < few.valid.sum() <= voxels
@@ -220,29 +232,41 @@ def test_few_points_repeat_and_are_marked():
     assert none.empty[0] and not none.valid.any() and (none.points == 0).all()
 
 
-def test_voxels_are_centroids_in_an_order_that_hangs_on_places_alone():
+def test_nodes_are_weighted_means_in_an_order_that_hangs_on_places_alone():
     rng = np.random.default_rng(1)
     points = rng.uniform(-1, 1, (3000, 3)) * (1, 1, 0.2)
-    found = voxel_centroids(points, seed=5)
-    np.testing.assert_allclose(found, [c for _, c in naive_voxels(points, 5)], atol=1e-12)
-    np.testing.assert_array_equal(voxel_centroids(rng.permutation(points), seed=5), found)
-    twice = voxel_centroids(
-        np.repeat(points, 4, axis=0), seed=5
-    )  # every voxel is heavy now: another order, no other place
-    assert {tuple(c) for c in twice.round(9)} == {tuple(c) for c in found.round(9)}
-    assert voxel_centroids(np.zeros((0, 3))).shape == (0, 3)
+    found = soft_voxels(points, seed=5)
+    np.testing.assert_allclose(found, [c for _, c in naive_nodes(points, 5)], atol=1e-12)
+    np.testing.assert_array_equal(soft_voxels(rng.permutation(points), seed=5), found)
+    np.testing.assert_allclose(soft_voxels(np.repeat(points, 4, axis=0), seed=5), found, atol=1e-9)  # any density
+    other = soft_voxels(points, seed=6)
+    assert {tuple(c) for c in other.round(9)} == {tuple(c) for c in found.round(9)} and not np.allclose(other, found)
+    assert soft_voxels(np.zeros((0, 3))).shape == (0, 3)
 
 
-def test_a_voxel_comes_first_as_often_as_its_points_say_up_to_a_limit():
-    """With weights 1, 3, 8 and 20, capped to 8: shares 1, 3, 8 and 8 of 20 over many seeds."""
-    places, weights = (
-        np.array([[0.02, 0.02, 0.02], [0.52, 0.02, 0.02], [0.02, 0.72, 0.02], [0.02, 0.02, 1.02]]),
-        (1, 3, 8, 20),
-    )
-    points = np.repeat(places, weights, axis=0)
-    first = [np.linalg.norm(voxel_centroids(points, seed=k)[0] - places, axis=1).argmin() for k in range(3000)]
-    share = np.bincount(first, minlength=4) / len(first)
-    np.testing.assert_allclose(share, np.array([1, 3, 8, 8]) / 20, atol=0.04)  # four standard errors
+def test_no_point_of_a_sparse_scan_stands_in_a_cloud_twice(scan):
+    """Point encoders take the first point's return for the end of a cloud that was filled by repetition."""
+    points, grid = scan
+    clouds = local_clouds(points[::10], grid, points_per_cell=512)
+    for cloud, valid in zip(clouds.points, clouds.valid, strict=True):
+        assert len(np.unique(cloud[valid], axis=0)) == valid.sum()
+
+
+def test_a_millimetre_moves_a_node_by_less_than_a_millimetre():
+    points = np.random.default_rng(1).uniform(-1, 1, (20_000, 3)) * (1, 1, 0.1)
+    before, after = soft_voxels(points), soft_voxels(points + [0.001, 0.0, 0.0])
+    move = cKDTree(after).query(before)[0]
+    assert np.median(move) < 0.001 and (move < 0.002).mean() > 0.98
+
+
+def test_a_node_comes_first_as_often_as_its_mass_says_up_to_a_limit():
+    """Points on four nodes: shares of being the first over many seeds, against the masses, capped."""
+    places, mass = np.array([[0.0, 0, 0], [0.5, 0, 0], [0, 0.8, 0], [0, 0, 1.0]]), np.array([2, 4, 8, 10])
+    points = np.repeat(places, mass, axis=0)
+    first = [np.linalg.norm(soft_voxels(points, seed=k)[0] - places, axis=1).argmin() for k in range(3000)]
+    heavy = np.minimum(mass / (0.1 * (mass**2).sum() / mass.sum()), HEAVY)
+    assert heavy[2] == heavy[3] == HEAVY > heavy[1] > heavy[0]
+    np.testing.assert_allclose(np.bincount(first, minlength=4) / 3000, heavy / heavy.sum(), atol=0.04)
 
 
 @pytest.fixture(scope="module")
