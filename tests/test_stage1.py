@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from fake_dataset import room_cloud
+from scipy.spatial import cKDTree
 
 from eailkit.eail.features import embed_cells, embed_imu
 from eailkit.eail.prepared import Prepared, RoomCache, TakeCache
 from eailkit.eail.stage1 import (
     JITTER_RAD,
+    THINNED,
     UNDIRECTED,
     Stage1,
     Stage1Batches,
@@ -15,13 +18,18 @@ from eailkit.eail.stage1 import (
     direction_code,
     facing_frame,
     held_out_contrast,
+    other_scan,
     same_place,
+    scanned_again,
+    thinned,
     turn,
 )
+from eailkit.encoders.points import PointNet2
 from eailkit.losses import info_nce
 from eailkit.preprocess.imu import yaw
-from eailkit.preprocess.mapgrid import MapGrid
+from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, local_clouds
 from eailkit.provenance import weights_tag
+from eailkit.recording import PointMap
 from eailkit.training import seed_step
 
 
@@ -214,7 +222,7 @@ def test_a_batch_holds_seconds_with_their_own_clouds_once_a_place(prepared):
     windows = {
         w[2].tobytes(): (take.name, s) for take in prepared.by_split("train") for s, w in enumerate(take.windows)
     }
-    heights = prepared.rooms["room"].points[:, :, 2]  # a centimetre off in a batch, in the same order
+    heights = prepared.rooms["room"].points[:, :, 2]
     cells = {take.name: take.cell for take in prepared.takes}
     for step in range(5):
         batch, seen = batches(seed_step(0, step), step), []
@@ -255,6 +263,42 @@ def test_map_and_facing_of_a_row_are_turned_together_and_a_tenth_of_headings_is_
         assert abs(np.exp(1j * np.array(spread)).mean()) < 0.25 and np.ptp(wrap(spread)) > 5.5
 
 
+def test_another_scan_of_a_room_has_its_surfaces_and_not_its_points():
+    """Half to twice as many points, half a centimetre off; cells that it leaves without points keep the map's own."""
+    points, *_ = room_cloud(1)
+    points = points[:-40]
+    grid = estimate_grid(PointMap(points))
+    local = local_clouds(points, grid, points_per_cell=512)
+    room = RoomCache(
+        "room", grid, local.points, local.valid, local.empty, ~local.empty, points, "scan", points.astype(np.float32)
+    )
+    counts = []
+    for seed in range(1, 5):
+        scan = other_scan(points, seed)
+        counts.append(len(scan) / len(points))
+        away = cKDTree(points).query(scan)[0]
+        assert 0.003 < away.mean() < 0.01 and away.max() < 0.03
+        assert np.array_equal(scan, other_scan(points, seed))
+    assert 0.5 <= min(counts) < 0.8 and 1.2 < max(counts) <= 2.0
+    assert np.array_equal(scanned_again(room, 0), local.points)
+    clouds = scanned_again(room, 1)
+    known = np.flatnonzero(~local.empty)
+    assert clouds.dtype == np.float32 and not np.array_equal(clouds[known], local.points[known])
+    shares = [(cKDTree(local.points[c]).query(clouds[c])[0] < 0.05).mean() for c in known[::9]]
+    assert np.mean(shares) > 0.8
+    bare = local.empty & local.valid.any(1)
+    np.testing.assert_array_equal(scanned_again(room, 2)[bare], local.points[bare])
+
+
+def test_thinned_groups_lose_a_fifth_of_their_members_and_never_the_first():
+    near = PointNet2("quick").neighbours(torch.rand(40, 200, 3))
+    thin, group = thinned(near), near.groups[0][0]
+    kept = thin.groups[0][0] == group
+    assert torch.equal(thin.centres[0], near.centres[0]) and kept[..., 0].all()
+    assert torch.equal(thin.groups[0][0][~kept], group[..., :1].expand_as(group)[~kept])
+    assert 1 - float(kept[group != group[..., :1]].float().mean()) == pytest.approx(THINNED, abs=0.01)
+
+
 def test_without_directions_every_window_is_turned_at_random_and_no_facing_is_told(prepared):
     config = Stage1Config(imu_width=8, embed_dim=32, directed=False)
     batches = Stage1Batches(prepared, Stage1(config), None, 16)
@@ -269,8 +313,8 @@ def test_validation_is_the_same_windows_each_time_and_chance_where_nothing_is_to
     assert validate(model) == validate(model)
     with torch.no_grad():
         model.logit_scale.log_scale.fill_(-50.0)
-    batches = Stage1Batches(prepared, model, None, 8, splits=("val-seen",))
-    drawn = [batches(seed_step(0, k), k) for k in range(8)]
+    batches = Stage1Batches(prepared, model, None, 8, splits=("val-seen",), scans=1)
+    drawn = [batches(np.random.default_rng(k), k) for k in range(8)]
     held = [1 + (~b["same_place"]).sum(1).double() for b in drawn]
     assert validate(model) == pytest.approx(float(torch.cat([h.log() for h in held]).mean()), rel=1e-5)
     training_only = Prepared(prepared.cache_dir, prepared.by_split("train"), prepared.rooms, (), "made up")

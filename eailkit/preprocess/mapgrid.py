@@ -312,7 +312,8 @@ def soft_voxels(points_m: Float[np.ndarray, "n 3"], *, seed: int = 0) -> Float[n
     kept = mass >= least
     centroid = np.stack(summed, axis=1)[kept] / mass[kept, None]
     heavy = np.minimum(mass[kept] / least, HEAVY)
-    return centroid[np.argsort(-np.log(_hash(nodes[kept], seed)) / heavy, kind="stable")]
+    centroid = centroid[np.argsort(-np.log(_hash(nodes[kept], seed)) / heavy, kind="stable")]
+    return centroid[np.sort(np.unique(centroid.round(6), axis=0, return_index=True)[1])]  # a lone point is up to eight
 
 
 def _hash(index: Int[np.ndarray, "nodes 3"], seed: int) -> Float[np.ndarray, " nodes"]:
