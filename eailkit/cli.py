@@ -127,7 +127,7 @@ def synth(
 @commands.command()
 @click.option("--imu", required=True, type=click.Path(), help="Parquet, CSV or npz with time, acc and gyro.")
 @click.option("--map", "map_", required=True, type=click.Path(), help="semidense_points.csv.gz, .csv or .npz.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="CSV: time, x, y, region, probability, facing, action.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="CSV: time, place, region, facing, action.")
 @click.option("--weights", type=click.Path(file_okay=False), help="Folder of weights.  [default: the shipped ones]")
 @click.option("--plot", type=click.Path(dir_okay=False), help="HTML figure of path and heatmap on the map.")
 @click.option("--area", metavar="X,Y,SIDE", help="Centre and side in metres of the square to search, in the map.")
