@@ -50,6 +50,31 @@ class EncodedMap:
     free: np.ndarray
 
 
+def encode_map(
+    stage1: Stage1, point_map: PointMap, *, points_per_cell: int, area: tuple[float, float, float] | None = None
+) -> EncodedMap:
+    """Lay the square on a map and encode its cells.
+
+    Args:
+        area: (x, y, side) in metres instead of the estimate from the cloud.
+
+    Raises:
+        MapError: no confident point, no floor, or no cell with enough points.
+    """
+    confident = point_map.confident()
+    grid = estimate_grid(confident, area=area)
+    clouds = local_clouds(confident.points_world_m, grid, points_per_cell=points_per_cell)
+    if clouds.empty.all():
+        raise MapError(
+            f"{point_map.source}: found no cell with 32 points or more; expected a scanned room inside the square "
+            f"of {grid.side_m:.1f} m; check the area and the unit (metres)."
+        )
+    free = free_cells(confident.points_world_m, grid)
+    if area is not None:  # a square that a user laid may hold no floor that the scan shows
+        free = np.ones_like(free)
+    return EncodedMap(confident, grid, clouds, embed_cells(stage1, clouds.points, clouds.empty), free)
+
+
 @dataclass(frozen=True)
 class Track:
     """Where the wearer was, a row a second.
@@ -164,26 +189,8 @@ class Localizer:
         return folder
 
     def encode_map(self, point_map: PointMap, *, area: tuple[float, float, float] | None = None) -> EncodedMap:
-        """Lay the square on the map and encode its cells once.
-
-        Args:
-            area: (x, y, side) in metres instead of the estimate from the cloud.
-
-        Raises:
-            MapError: no confident point, no floor, or no cell with enough points.
-        """
-        confident = point_map.confident()
-        grid = estimate_grid(confident, area=area)
-        clouds = local_clouds(confident.points_world_m, grid, points_per_cell=int(self.settings["points_per_cell"]))
-        if clouds.empty.all():
-            raise MapError(
-                f"{point_map.source}: found no cell with 32 points or more; expected a scanned room inside the square "
-                f"of {grid.side_m:.1f} m; check the area and the unit (metres)."
-            )
-        free = free_cells(confident.points_world_m, grid)
-        if area is not None:  # a square that a user laid may hold no floor that the scan shows
-            free = np.ones_like(free)
-        return EncodedMap(confident, grid, clouds, embed_cells(self.stage1, clouds.points, clouds.empty), free)
+        """Lay the square on the map and encode its cells once: see `encode_map`."""
+        return encode_map(self.stage1, point_map, points_per_cell=int(self.settings["points_per_cell"]), area=area)
 
     def localize(
         self, imu: ImuStream, room: EncodedMap, *, causal: bool = False, tracker: bool = True,

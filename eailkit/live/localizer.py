@@ -16,19 +16,20 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from eailkit import localize
 from eailkit.allocator import keep_freed_memory
 from eailkit.datasets import open_map
 from eailkit.eail.causal import AHEAD_S, hypothesis_weights, second_map
-from eailkit.eail.features import embed_cells, embed_imu, motion_features
+from eailkit.eail.features import embed_imu, motion_features
 from eailkit.eail.sequences import heading_angles
 from eailkit.eail.stage1 import Stage1, facing_frame
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.tracker import Tracker, TrackerConfig
 from eailkit.eail.velocity import VelocityNet, in_gravity_frame
-from eailkit.errors import ConfigError, MapError
+from eailkit.errors import ConfigError
 from eailkit.live.belief import Belief
 from eailkit.live.seconds import Interruption, MotionSecond, SecondStream
-from eailkit.preprocess.mapgrid import MapGrid, estimate_grid, free_cells, local_clouds
+from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.recording import PointMap
 
 
@@ -66,16 +67,8 @@ class Room:
         Raises:
             MapError: no confident point, no floor, or no cell with enough points.
         """
-        cloud = point_map.confident().points_world_m
-        grid = estimate_grid(point_map, area=area)
-        local = local_clouds(cloud, grid, points_per_cell=points_per_cell)
-        if local.empty.all():
-            raise MapError(
-                f"{point_map.source}: found no cell with 32 points or more; expected a scanned room inside the square "
-                f"of {grid.side_m:.1f} m; check the unit (metres)."
-            )
-        features = embed_cells(stage1, local.points, local.empty)
-        return Room(grid, free_cells(cloud, grid), local.empty, features, cloud)
+        made = localize.encode_map(stage1, point_map, points_per_cell=points_per_cell, area=area)
+        return Room(made.grid, made.free, made.clouds.empty, made.features, made.point_map.points_world_m)
 
 
 @dataclass(frozen=True)
@@ -177,10 +170,8 @@ class Localizer:
         Raises:
             CheckpointError, MapError: one sentence about what is wrong with which file.
         """
-        from eailkit.localize import Localizer as Trained
-
         point_map = open_map(map_file)  # what is wrong with the user's own file comes first
-        trained = Trained.load(weights)
+        trained = localize.Localizer.load(weights)
         settings = trained.settings
         room = Room.encode(point_map, trained.stage1, points_per_cell=int(settings["points_per_cell"]))
         return cls(
