@@ -25,6 +25,7 @@ from eailkit.preprocess.mapgrid import SIDE, MapGrid
 
 FINE = 2  # places a cell and axis
 FLOOR = 1e-4  # chance of a cell where nobody can stand: maps err
+RIM = 0.01  # share of what would leave the square that stays
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Posterior:
         place: probability of each place of the square, rows along y, (n, places).
         heading: probability of each heading, (n, headings).
         centres_m: of the places, map's frame, (places, 2).
-        log_evidence: log of the normalisers of the forward pass, (n,), nats: what a tuning maximises.
+        log_evidence: log of the normalisers of the forward pass, (n,), nats, each second's likelihood scaled to one.
         region: share of the belief that a 90 % region holds (`TrackerConfig.region`).
     """
 
@@ -164,13 +165,17 @@ class Tracker:
         return self._drift(along @ belief @ across.transpose(1, 2))
 
     def _step(self, by_m: Float[Tensor, " headings"], std_m: float) -> Float[Tensor, "headings after before"]:
-        """Probability of each place on an axis after a move from each; what would leave the square stays at its rim."""
+        """Probability of each place on an axis after a move from each.
+
+        The square is as tight as the floor: of what would leave it a hundredth stays at its rim and the rest is lost,
+        so that a heading which walks a wearer through walls loses weight.
+        """
         edges = (torch.arange(1 - self.side, self.side + 1) - 0.5) * self.grid.pitch_m
         below = torch.special.ndtr((edges - by_m[:, None]) / std_m)  # at both sides of each difference of two places
         step = below.diff(dim=1)[:, self.apart]
         before = torch.arange(self.side)
-        step[:, 0] += below[:, self.side - 1 - before]
-        step[:, -1] += 1 - below[:, 2 * self.side - 1 - before]
+        step[:, 0] += RIM * below[:, self.side - 1 - before]
+        step[:, -1] += RIM * (1 - below[:, 2 * self.side - 1 - before])
         return step
 
     def _drift(self, belief: Tensor) -> Tensor:
