@@ -12,7 +12,7 @@ import numpy as np
 
 from eailkit.datasets import open_map, open_recording
 from eailkit.experiments.eail_run import Run
-from eailkit.preprocess.mapgrid import free_cells
+from eailkit.experiments.methods import FULL, OTHER_IMU, TRACKED
 from eailkit.results.ledger import RESULTS_DIR, LedgerRow, append_rows, device_name, git_commit, hash_files
 
 
@@ -36,19 +36,19 @@ def record_real_walk(
     run = Run(out, profile, seed=seed)
     localizer = run.localizer(run.train_stage1()[0], run.train_stage2(run.train_stage1()[0])[0])
     room = localizer.encode_map(open_map(walk / "trajectory" / "global_points.csv.gz"))
-    track = localizer.localize(recording.imu, room)
-    truth = recording.trajectory.position_at(track.time_s + recording.imu.t_s[0])[:, :2]
+    alone, tracked = (localizer.localize(recording.imu, room, tracker=t) for t in (False, True))
+    truth = recording.trajectory.position_at(tracked.time_s + recording.imu.t_s[0])[:, :2]
     stranger = run.prepared.by_split("test-unseen")[0]
     imu = open_recording(run.dataset() / "takes" / stranger.name).imu
     imu = imu.crop(imu.t_s[0] + 10.0, imu.t_s[0] + 10.0 + recording.imu.duration_s)
-    other = localizer.localize(imu, room).position_m[: len(truth)]
-    error = lambda xy: np.linalg.norm(xy - truth[: len(xy)], axis=-1)  # noqa: E731
+    other = localizer.localize(imu, room, tracker=False)
+    error = lambda xy: np.linalg.norm(xy[: len(truth)] - truth[: len(xy)], axis=-1)  # noqa: E731
     centres, filled = room.grid.cell_centres, ~room.clouds.empty
-    free = filled & free_cells(room.point_map.points_world_m, room.grid)
     guess = lambda cells: np.linalg.norm(centres[cells][None] - truth[:, None], axis=2)  # noqa: E731
+    highest = lambda track: centres[track.prediction.confidence.argmax(1)]  # noqa: E731
     lines = {
-        "EAIL (ours)": error(track.position_m), "EAIL, another take's IMU": error(other),
-        "chance": guess(filled), "free space": guess(free),
+        TRACKED: error(tracked.position_m), FULL: error(highest(alone)), OTHER_IMU: error(highest(other)),
+        "chance": guess(filled), "free space": guess(filled & room.free),
     }  # fmt: skip
     rows = []
     for name, found in lines.items():
@@ -56,6 +56,10 @@ def record_real_walk(
             "median error (m)": round(float(np.median(found)), 3),
             "SR@0.4m": round(100 * float((found < 0.4).mean()), 2),
         }
+        if name == TRACKED:
+            mean["inside the 90 % region (% of seconds)"] = round(100 * float((found <= tracked.radius_90_m).mean()), 1)
+            mean["radius of the 90 % region, median (m)"] = round(float(np.median(tracked.radius_90_m)), 2)
+            mean["certainty of the heading at the end (0 to 1)"] = round(float(tracked.heading_certainty[-1]), 2)
         rows.append(LedgerRow(
             id=name, question=f"How far off is '{name}' on the real walk of {len(truth)} s?",
             command=command,

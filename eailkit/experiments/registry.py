@@ -100,6 +100,12 @@ def _protocol(request: Request) -> Path:
     return record_protocol(request.folder, request.profile, request.seeds, **request.options)
 
 
+def _stability(request: Request) -> Path:
+    from eailkit.experiments.stability import record_stability
+
+    return record_stability(request.folder, request.profile, request.seeds, **request.options)
+
+
 def _joined(request: Request) -> Path:
     from eailkit.experiments.eail_with_primus import record_joined
 
@@ -161,8 +167,11 @@ def _primus_row(about: str, run: Callable[[Request], Path]) -> Experiment:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "localization": Experiment("EAIL beside its references, its criteria, drift and bounds", _localization),
+    "localization": Experiment(
+        "EAIL beside its references, its criteria, over time, its parts and bounds", _localization
+    ),
     "protocol": Experiment("what the paper's numbers may owe to its protocol, four switches", _protocol),
+    "stability": Experiment("whether EAIL's answer hangs on the draw of a map's points", _stability),
     "joined": Experiment("EAIL with PRIMUS's encoder", _joined),
     "real-walk": Experiment("EAIL on a real walk with Aria glasses", _real_walk, needs_real=True),
     "primus-fig4": _primus_row("how many labels each pretraining needs", _figure),
