@@ -37,7 +37,7 @@ def peaked(joint: np.ndarray, second: int, position_m: np.ndarray, sigma_m: floa
 
 
 def chances(by_m: float, std_m: float, pitch_m: float) -> np.ndarray:
-    """[after, before] on an axis: a Gaussian's mass around before + by in each place; at the rim RIM of what is beyond."""
+    """[after, before] on an axis: a Gaussian's mass around before + by in each place; RIM of what leaves at the rim."""
     below = lambda x: 0.5 * (1 + math.erf(x / (std_m * math.sqrt(2))))  # noqa: E731
     table = np.zeros((PLACES, PLACES))
     for before, after in product(range(PLACES), range(PLACES)):
