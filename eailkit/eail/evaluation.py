@@ -271,14 +271,3 @@ def error_over_time(
     found = each.groupby("bin").agg(error_m=("error_m", "mean"), takes=("take", "nunique")).reset_index()
     found["minute"] = (found.bin + 0.5) * bin_s / 60
     return found[["minute", "error_m", "takes"]]
-
-
-def criterion(table: Table, method: str, other: str, split: str, metric: str, factor: float) -> dict:
-    """One line of the "what it must reach" table: ratio of means and whether the paired interval clears the factor."""
-    means = table.means().set_index(["split", "method"])[metric]
-    found = table.difference(method, other, split, metric, factor)
-    ratio = float(means[split, method] / max(means[split, other], 1e-9))
-    return {
-        "split": split, "metric": metric, "against": other, "required": factor, "ratio": round(ratio, 2),
-        "margin": str(found), "holds": bool(found.low > 0), "mean holds": bool(ratio >= factor),
-    }  # fmt: skip
