@@ -176,7 +176,7 @@ class Methods:
         return replace(best.tracker_config, region=best._region())
 
     def _region(self) -> float:
-        """The smallest share of the belief whose circle holds the truth in 90 % of validation's seconds, and surely 85 %.
+        """The smallest share of the belief whose circle holds the truth in 90 % of validation's seconds, surely 85 %.
 
         Surely: at the lower end of the interval over rooms and people. A belief that errs does so in one piece, for a
         whole take (a heading taken the wrong way round), so that a mean over a few takes promises too much.
