@@ -41,7 +41,7 @@ LENGTH_S = 34.0
 
 def shipped_take() -> Path:
     takes = sorted((DATA_SAMPLES / "kitchens" / "takes").iterdir())
-    return next(path for path in takes if not path.name.endswith("_scan"))
+    return [path for path in takes if not path.name.endswith("_scan")][-1]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def recording() -> Recording:
 
 @pytest.fixture(scope="module")
 def imu(recording) -> ImuStream:
-    """Its left IMU, 802.8 Hz, from a moment at which the wearer is on the move."""
+    """Its left IMU, 797 Hz, from a moment at which the wearer is on the move."""
     start_s = recording.imu.t_s[0] + 20.0
     return recording.imu.crop(start_s, start_s + LENGTH_S)
 
@@ -250,8 +250,8 @@ def test_a_clock_that_is_set_back_is_said_and_the_track_goes_on(parts, imu):
 
 
 def test_a_burst_under_one_time_is_said_and_interpolated(parts, imu):
-    t_s = imu.t_s.copy()
-    t_s[8000:8040] = t_s[8000]  # forty samples that came in one packet
+    t_s, first = imu.t_s.copy(), int(np.searchsorted(imu.t_s - imu.t_s[0], 9.6))
+    t_s[first : first + 40] = t_s[first]  # forty samples that came in one packet
     found = run(localizer(parts, imu), changed(imu, t_s=t_s))
     (note,) = [s.note for s in found if s.note]
     assert note.startswith("live IMU: found 39 samples no later than the one before;") and "stamp" in note
@@ -308,7 +308,7 @@ def test_what_is_believed_spreads_over_missing_seconds():
     grid = MapGrid(np.zeros(2), 6.0, 0.0)
     free = np.ones((20, 20), bool)
     free[:, 10:12] = False  # a wall
-    tracker = Tracker(grid, free.ravel(), np.zeros(400, bool))
+    tracker = Tracker(grid, free.ravel(), np.zeros(400, bool), TrackerConfig(map_power=0.3, habit_power=0.0))
     sure = np.full((12, 400), 1e-6)
     sure[3, 104] = 1.0
 
@@ -359,7 +359,7 @@ def test_wrong_units_rates_and_shapes_are_said_at_once(parts, imu):
     with pytest.raises(RecordingError, match="deg/s"):
         run(localizer(parts, imu), changed(imu, gyro_radps=np.degrees(imu.gyro_radps)))
     slow = changed(imu, t_s=imu.t_s[::20], acc_mps2=imu.acc_mps2[::20], gyro_radps=imu.gyro_radps[::20])
-    with pytest.raises(RecordingError, match="40.1 Hz; expected 100 Hz"):
+    with pytest.raises(RecordingError, match=r"\d\d\.\d Hz; expected 100 Hz"):
         run(localizer(parts, imu), slow)
     with pytest.raises(RecordingError, match="give one row a sample"):
         localizer(parts, imu).push(imu.t_s[:5], imu.acc_mps2[:5].T, imu.gyro_radps[:5])
