@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eailkit
-from eailkit.course.expect import PEAK_GB, Speed, course_s, default_jobs, room_for, threads_each
+from eailkit.course.expect import PEAK_GB, Speed, course_s, default_jobs, expected_s, room_for, threads_each
 from eailkit.course.state import about
 
 if TYPE_CHECKING:
@@ -216,8 +216,11 @@ def _course(jobs: int | None, speed: Speed) -> Check:
     names = [path.stem for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))]
     threads = threads_each(jobs or default_jobs(names))
     jobs = jobs or min(default_jobs(names), room_for())
-    seconds = course_s(names, speed, jobs, threads)
+    timed = [name for name in names if name in expected_s(names, speed, threads)]
+    seconds = course_s(timed, speed, jobs, threads)
     beside = f"{jobs} notebooks side by side" if jobs > 1 else "one notebook at a time"
+    if left := [name for name in names if name not in timed]:
+        beside += f", without {', '.join(left)}, of which no time is recorded"
     found = f"{about(seconds)} here at quick, {beside}" if seconds else "no recorded times to go by"
     least = LEAST_MEMORY_GB + (jobs - 1) * PEAK_GB
     return Check("the course", f"{found} (up to {least:.0f} GB of memory; eailkit course --jobs 1 takes least)")
