@@ -37,6 +37,7 @@ from eailkit.recording import ImuStream, PointMap
 from eailkit.weights import load_weights, save_weights
 
 QUICK_WEIGHTS = DATA_SAMPLES / "quick"
+NO_HEADING = 0.3  # certainty up to which no angle is named
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,14 @@ class Track:
 
     @property
     def heading_reading(self) -> str:
-        """One sentence on the heading at the end of the recording and how sure it is."""
+        """On the heading at the end of the recording, how sure it is, and whether where the head faces is known."""
         angle, sure = np.degrees(self.heading_rad[-1]), self.heading_certainty[-1]
         word = "clear" if sure > 0.9 else "likely" if sure > 0.6 else "unsure"
-        return f"heading of the IMU on the map: {angle:.0f} degrees, {word} ({sure:.2f} of 1)"
+        found = f"{angle:.0f} degrees, {word}" if sure > NO_HEADING else "not found"
+        mounting = "" if np.isfinite(self.facing_rad).any() else (
+            "; the source doesn't say how the sensor sits on the head, so where it faces stays unknown"
+        )  # fmt: skip
+        return f"heading of the IMU on the map: {found} ({sure:.2f} of 1){mounting}"
 
 
 class Localizer:

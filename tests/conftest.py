@@ -73,3 +73,24 @@ def fixture_course(fixture_notebooks: Path, tmp_path_factory: pytest.TempPathFac
     said: list[str] = []
     run = run_course(fixture_notebooks, tmp_path_factory.mktemp("course"), say=said.append)
     return run, "".join(said)
+
+
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium that is on this machine; none is downloaded."""
+    from eailkit.course.doctor import find_browser
+
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: pip install -e .[dev]")
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium on this machine: install one or set CHROMIUM to its path")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield chromium
+        chromium.close()

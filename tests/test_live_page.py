@@ -23,16 +23,9 @@ import pytest
 from live_page import example
 from PIL import Image
 
-from eailkit.course.doctor import find_browser
 from eailkit.errors import ConfigError, RecordingError
 from eailkit.live.serve import COLUMNS, Replay, serve
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: pip install -e .[dev]")
-
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 SERVER = Path(__file__).with_name("live_page.py")
 
 
@@ -68,18 +61,6 @@ def served() -> Iterator[Callable[..., Served]]:
         if one.process.poll() is None:
             one.process.kill()
             one.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium that is on this machine; none is downloaded."""
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium on this machine: install one or set CHROMIUM to its path")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=list(QUIET))
-        yield chromium
-        chromium.close()
 
 
 def open_page(browser, address: str, **options) -> tuple[object, list[str]]:

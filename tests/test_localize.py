@@ -98,9 +98,15 @@ def test_the_facing_is_the_gravity_frame_s_turned_by_the_heading(tracks, kitchen
 
 def test_what_is_said_of_the_heading_fits_its_certainty(tracks):
     track = tracks["tracked"]
-    for sure, word in ((0.95, "clear"), (0.7, "likely"), (0.3, "unsure")):
-        said = replace(track, heading_rad=np.full(25, np.pi / 6), heading_certainty=np.full(25, sure)).heading_reading
-        assert said == f"heading of the IMU on the map: 30 degrees, {word} ({sure:.2f} of 1)"
+    say = lambda sure, **others: (
+        replace(  # noqa: E731
+            track, heading_rad=np.full(25, np.pi / 6), heading_certainty=np.full(25, sure), **others
+        ).heading_reading
+    )
+    words = {0.95: "30 degrees, clear", 0.7: "30 degrees, likely", 0.4: "30 degrees, unsure", 0.1: "not found"}
+    for sure, word in words.items():
+        assert say(sure) == f"heading of the IMU on the map: {word} ({sure:.2f} of 1)"
+    assert "how the sensor sits on the head" in say(0.95, facing_rad=np.full(25, np.nan))
 
 
 def test_live_says_of_a_second_what_it_says_with_the_rest_to_come(localizer, kitchen, tracks):

@@ -12,33 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from eailkit.course.doctor import find_browser
 from eailkit.course.html import cells_html, figure_html, markdown_html, math_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: pip install -e .[dev]")
 
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PLOTLY = "application/vnd.plotly.v1+json"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium that is on this machine; none is downloaded."""
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium on this machine: install one or set CHROMIUM to its path")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=list(QUIET))
-        yield chromium
-        chromium.close()
 
 
 def open_page(browser, path: Path, **options) -> tuple[object, list[str]]:

@@ -71,42 +71,25 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def before(localizer, walk) -> dict[bool, np.ndarray]:
-    """Positions, with the tracker and without."""
-    room = localizer.encode_map(PointMap(walk.points))
-    return {
-        tracker: localizer.localize(walk.imu, room, tracker=tracker, stride_s=STRIDE_S).position_m
-        for tracker in (True, False)
-    }
+def before(localizer, walk) -> np.ndarray:
+    """Tracked positions on the map as it is."""
+    return localizer.localize(walk.imu, localizer.encode_map(PointMap(walk.points)), stride_s=STRIDE_S).position_m
 
 
-ALONE = pytest.param(
-    False, id="alone",
-    marks=pytest.mark.xfail(
-        reason="maps of single seconds are flat: their highest cells still move, see `eailkit reproduce stability`"
-    ),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("tracker", [pytest.param(True, id="tracked"), ALONE])
 @pytest.mark.parametrize("change", CHANGES)
-def test_another_draw_or_scan_of_a_room_moves_hardly_a_second(
-    localizer, walk, before, change, tracker, record_property
-):
+def test_another_draw_or_scan_of_a_room_moves_hardly_a_second(localizer, walk, before, change, record_property):
+    """Of the tracked answer. EAIL's alone moves more than it may: `results/stability_quick.json` says how much."""
     room = CHANGES[change](localizer, walk)
-    now = localizer.localize(walk.imu, room, tracker=tracker, stride_s=STRIDE_S).position_m
+    now = localizer.localize(walk.imu, room, stride_s=STRIDE_S).position_m
     success = [
-        100 * np.mean(np.linalg.norm(p[: len(walk.truth_m)] - walk.truth_m, axis=1) < 0.4)
-        for p in (before[tracker], now)
+        100 * np.mean(np.linalg.norm(p[: len(walk.truth_m)] - walk.truth_m, axis=1) < 0.4) for p in (before, now)
     ]
-    moved = float(np.mean(np.linalg.norm(now - before[tracker], axis=1) > MOVED_M))
-    record_property(
-        f"{change}: share of seconds that moved, success gained", f"{moved:.3f}, {success[1] - success[0]:.1f}"
-    )
+    moved = float(np.mean(np.linalg.norm(now - before, axis=1) > MOVED_M))
+    record_property(f"{change}: share that moved, success gained", f"{moved:.3f}, {success[1] - success[0]:.1f}")
     assert moved <= MOST_MOVED and abs(success[1] - success[0]) <= MOST_POINTS, (moved, success)
 
 
 def test_the_same_points_in_another_order_are_the_same_map(localizer, walk, before):
     room = localizer.encode_map(PointMap(np.random.default_rng(0).permutation(walk.points)))
     now = localizer.localize(walk.imu, room, stride_s=STRIDE_S).position_m
-    np.testing.assert_allclose(now, before[True], atol=1e-6)
+    np.testing.assert_allclose(now, before, atol=1e-6)

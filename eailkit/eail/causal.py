@@ -15,7 +15,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 
 from eailkit.allocator import keep_freed_memory
-from eailkit.eail.features import motion_features
+from eailkit.eail.features import motion_under
 from eailkit.eail.headings import HeadingMaps
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.velocity import SIDE_S
@@ -77,9 +77,8 @@ def causal_maps(
         time: T, seconds of a window.
     """
     keep_freed_memory()  # half of a second's time otherwise goes into mapping the same pages again
-    seconds, hypotheses = len(imu), headings.shape[-1]
-    angle = np.asarray(facing)[:, None] + np.broadcast_to(headings, (seconds, hypotheses))
-    motion = motion_features(direction, np.repeat(np.asarray(imu)[:, None], hypotheses, axis=1), angle)
+    seconds = len(imu)
+    motion = motion_under(direction, imu, facing, headings)
     place, without = torch.from_numpy(np.array(points, np.float32)), torch.from_numpy(np.array(empty, bool))
     rows = []
     for second in range(seconds):

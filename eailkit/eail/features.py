@@ -180,6 +180,18 @@ def motion_features(
     return nn.functional.normalize(found, dim=-1).numpy()
 
 
+def motion_under(
+    direction: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
+    imu: Float[np.ndarray, "n dim"],
+    facing: Float[np.ndarray, " n"],
+    headings: Float[np.ndarray, "*n headings"],
+) -> Float[np.ndarray, "n headings dim"]:
+    """F^M of a recording's seconds under each heading hypothesis, rad, (H,) or (n, H); unit norm."""
+    count = headings.shape[-1]
+    angle = np.asarray(facing)[:, None] + np.broadcast_to(headings, (len(imu), count))
+    return motion_features(direction, np.repeat(np.asarray(imu)[:, None], count, axis=1), angle)
+
+
 def features_identity(stage1_tag: str, prepared: Prepared, views: int) -> Identity:
     """What names the features that a stage 1 of that tag makes of a dataset; nothing is computed."""
     return identity(

@@ -15,7 +15,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eailkit.eail.features import motion_features
+from eailkit.eail.features import motion_under
 from eailkit.eail.sequences import Prediction
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 
@@ -85,8 +85,7 @@ def heading_maps(
         headings: rad, (H,) or (n, H).
     """
     n, hypotheses = len(imu), headings.shape[-1]
-    angle = np.asarray(facing)[:, None] + np.broadcast_to(headings, (n, hypotheses))
-    motion = motion_features(direction, np.repeat(np.asarray(imu)[:, None], hypotheses, axis=1), angle)
+    motion = motion_under(direction, imu, facing, headings)
     padded = np.concatenate([motion, np.repeat(motion[-1:], max(0, time - n), axis=0)])
     starts = np.unique(np.append(np.arange(0, len(padded) - time + 1, stride), len(padded) - time))
     device = next(model.parameters()).device
