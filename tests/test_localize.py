@@ -98,11 +98,11 @@ def test_the_facing_is_the_gravity_frame_s_turned_by_the_heading(tracks, kitchen
 
 def test_what_is_said_of_the_heading_fits_its_certainty(tracks):
     track = tracks["tracked"]
-    say = lambda sure, **others: (
-        replace(  # noqa: E731
-            track, heading_rad=np.full(25, np.pi / 6), heading_certainty=np.full(25, sure), **others
-        ).heading_reading
-    )
+
+    def say(sure: float, **others) -> str:
+        angles, certainty = np.full(25, np.pi / 6), np.full(25, sure)
+        return replace(track, heading_rad=angles, heading_certainty=certainty, **others).heading_reading
+
     words = {0.95: "30 degrees, clear", 0.7: "30 degrees, likely", 0.4: "30 degrees, unsure", 0.1: "not found"}
     for sure, word in words.items():
         assert say(sure) == f"heading of the IMU on the map: {word} ({sure:.2f} of 1)"

@@ -4,9 +4,10 @@ A second of EAIL's map is vague and its seconds overlap; what makes a track of t
 the map's square and the heading, the one angle that the IMU lacks. Three lines of algebra a second:
 
     predict    p(x', h') = sum_x,h N(x' | x + R(h) u, s^2) q(h' | h) p(x, h)      u, s from the velocity net
-    weigh      p(x, h)  *= free(x) * EAIL(x, h)^power
+    weigh      p(x, h)  *= free(x) * EAIL_t(x, h)^a / habit(x, h)^b      habit the mean of EAIL_t over seconds
     normalise  p(x, h)  /= sum p
 
+A body faces what it works at: that is in EAIL's map, whose motion features hold where the head faces under each heading.
 Forward alone it is live; forward and backward it smooths a recording. It reads nothing of a true path.
 """
 
