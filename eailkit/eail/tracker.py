@@ -7,7 +7,7 @@ the map's square and the heading, the one angle that the IMU lacks. Three lines 
     weigh      p(x, h)  *= free(x) * EAIL_t(x, h)^a / habit(x, h)^b      habit the mean of EAIL_t over seconds
     normalise  p(x, h)  /= sum p
 
-A body faces what it works at: that is in EAIL's map, whose motion features hold where the head faces under each heading.
+A body faces what it works at: that is in EAIL's map, whose motion features hold the facing under each heading.
 Forward alone it is live; forward and backward it smooths a recording. It reads nothing of a true path.
 """
 

@@ -90,9 +90,10 @@ class OverTime:
     def _heading_rows(self):
         for name, curves in self.heading.items():
             at = [c.iloc[(c.minute - HEADING_MINUTES).abs().argmin()] for c in curves]
+            when = f"after {at[0].minute:.0f} minutes"  # fewer than four where the takes are shorter
             values = {
-                "median error after four minutes (deg)": [row.median_deg for row in at],
-                "within 30 deg after four minutes (% of takes)": [row.within_30 for row in at],
+                f"median error {when} (deg)": [row.median_deg for row in at],
+                f"within 30 deg {when} (% of takes)": [row.within_30 for row in at],
             }
             first = curves[0].round(2)
             config = {k: first[k].tolist() for k in ("minute", "median_deg", "within_30", "takes")}

@@ -125,7 +125,7 @@ def record_stability(
             "success moves, largest (points)": round(float(part.by.abs().max()), 2),
             "seconds that move over 0.2 m (%)": round(float(part.moved.mean()), 2),
         }
-        spread = dict(zip(mean, (part.by.std(), part.by.abs().std(), part.moved.std()), strict=True))
+        spread = dict(zip(mean, (part.by.std(ddof=0), part.by.abs().std(ddof=0), part.moved.std(ddof=0)), strict=True))
         rows.append(LedgerRow(
             id=row_id(split, f"{method}, {change}"), question=f"Does '{method}' hang on the map's points ({change})?",
             command=command, config={"takes": len(part), "spread": "standard deviation over takes"},

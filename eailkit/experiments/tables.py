@@ -80,6 +80,8 @@ def method_rows(table: Table, common: dict) -> list[LedgerRow]:
                 each = scores.groupby("seed")[metric].mean()
                 mean[metric], interval[metric] = round(found.mean, 2), str(found)
                 spread[metric] = round(float(each.std(ddof=0)), 2)
+            if not mean:  # nothing to count from, as where a room has too few other takes for an oracle
+                continue
             takes, seeds = int(scores["take"].nunique()), int(scores["seed"].nunique())
             told = "standard deviation over seeds" if seeds > 1 else "none: one seed, or nothing trained"
             config = {"interval": interval, "spread": told, "takes": takes, "trainings": seeds}

@@ -1,0 +1,90 @@
+"""EAIL's recorded tables end to end at the smallest size, two seeds: what stands in them and agrees with what."""
+
+import numpy as np
+import pytest
+import torch
+
+from eailkit.eail.readings import RULE
+from eailkit.experiments.eail_run import Run
+from eailkit.experiments.methods import FULL, LIVE, TRACKED
+from eailkit.experiments.stability import CHANGES, changed_clouds, record_stability
+from eailkit.experiments.tables import record_localization, retrieval
+from eailkit.results.ledger import read
+from eailkit.results.names import id_parts, row_id
+
+SPLITS = ("test-seen", "test-unseen")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A run of two seeds with all its tables, and the ledger's folder."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tables")
+    record_localization(folder / "run", "smoke", (0, 1), results_dir=folder / "results")
+    record_stability(folder / "run", "smoke", (0,), results_dir=folder / "results")
+    return Run(folder / "run", "smoke", progress=False), folder / "results"
+
+
+def test_trained_lines_hold_both_seeds_and_untrained_ones_one(recorded):
+    rows = {row["id"]: row for row in read("localization_smoke", results_dir=recorded[1])}
+    for split in SPLITS:
+        for line in (FULL, TRACKED, LIVE, "dead reckoning"):
+            row = rows[row_id(split, line)]
+            assert row["config"]["trainings"] == 2 and row["seeds"] == [0, 1]
+            takes = len(recorded[0].prepared.by_split(split))
+            assert row["config"]["takes"] == takes, "takes aren't multiplied by seeds"
+        assert rows[row_id(split, "chance")]["config"]["trainings"] == 1
+
+
+def test_the_rule_s_lines_stand_against_each_of_ours(recorded):
+    rows = {row["id"]: row for row in read("criteria_smoke", results_dir=recorded[1])}
+    values = {row["id"]: row["mean"] for row in read("localization_smoke", results_dir=recorded[1])}
+    for split in SPLITS:
+        for line in (FULL, TRACKED, LIVE):
+            for other in RULE:
+                margin = rows[row_id(split, f"{line} against {other}")]["mean"]["margin (points)"]
+                apart = values[row_id(split, line)]["SR@0.4m"] - values[row_id(split, other)]["SR@0.4m"]
+                assert margin == pytest.approx(apart, abs=0.02)
+
+
+def test_what_a_mean_hides_is_recorded_for_each_split(recorded):
+    rows = {row["id"]: row["mean"] for row in read("over_time_smoke", results_dir=recorded[1])}
+    for split in SPLITS:
+        assert 0 <= rows[row_id(split, "coverage of the 90 % region")]["seconds inside (%)"] <= 100
+        for line in (FULL, TRACKED, LIVE):
+            heading = rows[row_id("heading", row_id(split, line))]
+            assert 0 <= heading["median error after 1 minutes (deg)"] <= 180, "the takes last a minute"
+        shown = [name for name in rows if name.endswith(f"seconds, {TRACKED}") and id_parts(name)[0] == split]
+        assert len(shown) >= 2, "walking, acting, idle"
+
+
+def test_retrieval_of_a_stage_1_that_knows_the_cell_is_perfect(recorded):
+    run = recorded[0]
+    take = run.prepared.by_split("test-unseen")[0]
+    room, cell = run.prepared.rooms[take.room], np.asarray(take.cell, int)
+
+    class Told:
+        """Features in which a second is its cell."""
+
+        rooms = {take.room: np.eye(400, dtype=np.float32)}
+        motion = staticmethod(lambda name, heading: np.eye(400, dtype=np.float32)[np.maximum(cell, 0)])
+
+    full = type("Filled", (), {"empty": np.zeros(400, bool), "grid": room.grid})
+    prepared = type("One", (), {"rooms": {take.room: full}})
+    found = retrieval(prepared, Told, take)
+    assert found["top 1 of the room (%)"] == 100 and found["SR@0.4m"] == 100
+
+
+def test_the_same_points_in_another_order_move_nothing_and_others_are_measured(recorded):
+    run, results = recorded
+    rows = {row["id"]: row["mean"] for row in read("stability_smoke", results_dir=results)}
+    for split in SPLITS:
+        for line in (FULL, TRACKED):
+            assert len([n for n in rows if n.startswith(row_id(split, f"{line}, "))]) >= len(CHANGES)
+            still = rows[row_id(split, f"{line}, another order")]
+            assert still["seconds that move over 0.2 m (%)"] < 0.5
+    room = next(iter(run.prepared.rooms.values()))
+    counts = {change: changed_clouds(room, change).count.sum() for change in CHANGES}
+    assert counts["another order"] == counts["another sampling seed"]
+    assert counts["2 % of points dropped"] == pytest.approx(0.98 * counts["another order"], rel=0.01)
+    assert counts["twice the density"] == pytest.approx(2 * counts["another order"], rel=0.02)
