@@ -146,8 +146,14 @@ class Stage1Batches:
         self.takes = [take for split in splits for take in prepared.by_split(split)]
         rooms = sorted({take.room for take in self.takes})
         clouds = [prepared.rooms[r] for r in rooms]
-        self.points = torch.from_numpy(np.concatenate([scanned_again(r, k) for k in range(scans) for r in clouds]))
-        self.neighbours, self.scans = model.points.neighbours(self.points), scans
+        self.scans, count = scans, len(clouds) * CELLS
+        self.points = torch.empty(scans * count, *np.shape(clouds[0].points)[1:])
+        near = []
+        for at, (k, room) in enumerate((k, room) for k in range(scans) for room in clouds):
+            here = self.points[at * CELLS : (at + 1) * CELLS]
+            here[:] = torch.from_numpy(scanned_again(room, k))
+            near.append(model.points.neighbours(here))  # room by room: a copy of all clouds would be half a gigabyte
+        self.neighbours = Neighbours.cat(near)
         empty = np.concatenate([r.empty for r in clouds])
         take_id, second, place = [], [], []
         for i, take in enumerate(self.takes):
