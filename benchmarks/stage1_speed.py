@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from eailkit.eail.features import embed_cells
 from eailkit.eail.stage1 import Stage1, Stage1Batches, Stage1Config
 from eailkit.encoders.neighbours import Neighbours
-from eailkit.encoders.points import PointNet2
+from eailkit.encoders.points import PointNet2, group_means
 from eailkit.experiments.eail_run import Run
 from eailkit.profiles import QUICK
 from eailkit.training import seed_step
@@ -40,8 +40,8 @@ def plain_points(net: PointNet2, points: Tensor, near: Neighbours) -> Tensor:
     batch, n, _ = points.shape
     start = torch.arange(batch)[:, None] * n
     xyz = points.reshape(-1, 3)
-    centres = xyz[(near.centres[0].long() + start).flatten()]  # (B S, 3)
     groups = (near.groups[0][0].long() + start[..., None]).flatten(0, 1)  # (B S, K)
+    centres = group_means(xyz, groups)  # (B S, 3)
     features = _plain_mlp(net.levels[0][0], xyz[groups] - centres[:, None])
     features = torch.cat([centres, features], dim=1).view(batch, -1, features.shape[1] + 3)
     return net.projection(_plain_mlp(net.everything, features))

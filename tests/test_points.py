@@ -14,7 +14,7 @@ from eailkit.encoders.neighbours import (
     lattice_points,
     nearest_in_ball,
 )
-from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig
+from eailkit.encoders.points import POINTS_PAPER, POINTS_QUICK, PointNet2, PointsConfig, group_means
 from eailkit.errors import CheckpointError, ConfigError
 
 
@@ -57,71 +57,96 @@ def test_ties_go_to_the_lowest_index_and_exhausted_clouds_repeat_the_first():
     assert ball_query(square, np.array([[1]]), 0.1, 4)[0, 0].tolist() == [1, 4, 1, 1]
 
 
-def naive_lattice(points: np.ndarray, n_centres: int, spacing: float) -> list[int]:
-    """The point nearest to the middle of each box; boxes with most points first, then by their numbers."""
-    boxes, spacing = {}, np.float32(spacing)
+def naive_lattice(points: np.ndarray, n_centres: int, spacing: float) -> tuple[list[int], np.ndarray]:
+    """The point nearest to the middle of each box, and the middles; boxes with most points first, then by number."""
+    boxes, middles, spacing = {}, {}, np.float32(spacing)
     for i, (x, y, z) in enumerate(points.astype(np.float32)):
         shifted = np.array([x / spacing + np.float32(0.5), y / spacing + np.float32(0.5), z / spacing])
         box = tuple(int(b) for b in np.clip(np.floor(shifted), -32, 31))
-        middle = [np.float32(b + h) * spacing for b, h in zip(box, (0, 0, np.float32(0.5)), strict=True)]
-        away = sum((p - m) * (p - m) for p, m in zip((x, y, z), middle, strict=True))
+        middles[box] = [np.float32(b + h) * spacing for b, h in zip(box, (0, 0, np.float32(0.5)), strict=True)]
+        away = sum((p - m) * (p - m) for p, m in zip((x, y, z), middles[box], strict=True))
         boxes.setdefault(box, []).append((away, i))
-    order = sorted(boxes, key=lambda box: (-len(boxes[box]), box))
-    chosen = [min(boxes[box])[1] for box in order][:n_centres]
-    return chosen + chosen[:1] * (n_centres - len(chosen))
+    order = sorted(boxes, key=lambda box: (-len(boxes[box]), box))[:n_centres]
+    order += order[:1] * (n_centres - len(order))
+    return [min(boxes[box])[1] for box in order], np.array([middles[box] for box in order], np.float32)
 
 
 @pytest.mark.parametrize("n_centres", [5, 64, 300])
 def test_lattice_points_equal_a_naive_loop(n_centres):
     points = np.concatenate([clouds(3, 300), 20 * clouds(3, 20, seed=4)], axis=1)  # some lie beyond the last box
     for spacing in (0.25, 1 / 3):
-        found = lattice_points(points, n_centres, spacing)
-        for cloud, chosen in zip(points, found, strict=True):
-            assert chosen.tolist() == naive_lattice(cloud, n_centres, spacing)
+        for cloud, chosen, middles in zip(points, *lattice_points(points, n_centres, spacing), strict=True):
+            expected, at = naive_lattice(cloud, n_centres, spacing)
+            assert chosen.tolist() == expected and np.array_equal(middles, at)
 
 
 def test_the_nearest_in_a_ball_equal_a_naive_loop():
     points = clouds(2, 200, seed=3)
-    centres = farthest_points(points, 20)
-    found = nearest_in_ball(points, centres, 0.3, 12)
-    for cloud, chosen, groups in zip(points, centres, found, strict=True):
-        for centre, group in zip(chosen, groups, strict=True):
-            d = ((cloud - cloud[centre]) ** 2).sum(1)
-            near = [i for i in np.argsort(d, kind="stable") if d[i] <= 0.09][:12]
-            assert group.tolist() == near + [near[0]] * (12 - len(near)) and group[0] == centre
-    assert len({len(set(g)) for g in found.reshape(-1, 12).tolist()}) > 1  # some are full, some aren't
+    middles = clouds(2, 21, seed=5)
+    middles[:, -1] = 9.0  # far from all
+    found = nearest_in_ball(points, middles, 0.3, 12)
+    for cloud, places, groups in zip(points, middles, found, strict=True):
+        for place, group in zip(places, groups, strict=True):
+            d = ((cloud - place) ** 2).sum(1)
+            near = [i for i in np.argsort(d, kind="stable") if d[i] <= 0.09][:12] or [0]
+            assert group.tolist() == near + [near[0]] * (12 - len(near))
+    assert len({len(set(g)) for g in found.reshape(-1, 12).tolist()}) > 2  # some are full, some aren't, one is empty
 
 
 def test_points_that_fill_a_cloud_up_take_no_place_in_a_box_or_a_group():
     few = clouds(1, 50, seed=1)
     filled = np.concatenate([few, few, few[:, :20]], axis=1)
     for n_centres in (10, 100):
-        chosen = lattice_points(filled, n_centres, 0.4)
-        assert np.array_equal(chosen, lattice_points(few, n_centres, 0.4))
-        assert np.array_equal(nearest_in_ball(filled, chosen, 0.4, 9), nearest_in_ball(few, chosen, 0.4, 9))
+        (chosen, middles), (expected, at) = lattice_points(filled, n_centres, 0.4), lattice_points(few, n_centres, 0.4)
+        assert np.array_equal(chosen, expected) and np.array_equal(middles, at)
+        assert np.array_equal(nearest_in_ball(filled, middles, 0.4, 9), nearest_in_ball(few, middles, 0.4, 9))
 
 
 def test_a_point_less_changes_the_centre_of_its_own_box_alone():
     """Of farthest points it changes most of them."""
     points = clouds(1, 400, seed=2)
     place = lambda p, chosen: {tuple(p[0, i]) for i in chosen[0]}  # noqa: E731
-    for choose in (lambda p: lattice_points(p, 300, 0.25), lambda p: farthest_points(p, 64)):
+    for choose in (lambda p: lattice_points(p, 300, 0.25)[0], lambda p: farthest_points(p, 64)):
         chosen = choose(points)
         less = np.delete(points, int(chosen[0, 5]), axis=1)
         lost = len(place(points, chosen) - place(less, choose(less)))
         assert lost == 1 if chosen.shape[1] == 300 else lost > 5
 
 
-def test_a_level_with_a_spacing_takes_its_centres_from_the_lattice():
+def test_a_level_with_a_spacing_takes_its_groups_from_the_lattice():
     points = torch.from_numpy(clouds(2, 128))
     near = find_neighbours(points, ((30, (0.3,), (8,), 0.25),))
-    centres = lattice_points(points.numpy(), 30, 0.25)
+    centres, middles = lattice_points(points.numpy(), 30, 0.25)
     assert np.array_equal(near.centres[0], centres)
-    assert np.array_equal(near.groups[0][0], nearest_in_ball(points.numpy(), centres, 0.3, 8))
+    assert np.array_equal(near.groups[0][0], nearest_in_ball(points.numpy(), middles, 0.3, 8))
     plain = find_neighbours(points, ((30, (0.3,), (8,), None),))
     centres = farthest_points(points.numpy(), 30)
     assert np.array_equal(plain.centres[0], centres)
     assert np.array_equal(plain.groups[0][0], ball_query(points.numpy(), centres, 0.3, 8))
+
+
+def test_the_mean_of_a_group_counts_each_member_once():
+    xyz = torch.from_numpy(clouds(1, 9)[0]).double()
+    index = torch.tensor([[3, 5, 7, 3], [2, 2, 2, 2], [8, 0, 1, 4]])
+    expected = torch.stack([xyz[[3, 5, 7]].mean(0), xyz[2], xyz[[8, 0, 1, 4]].mean(0)])
+    torch.testing.assert_close(group_means(xyz, index), expected)
+
+
+def test_a_millimetre_moves_the_groups_of_a_lattice_little():
+    """A group's mean moves by what a member or two are worth, where its nearest point may be another one."""
+    points = clouds(1, 300)
+    moved = points + np.random.default_rng(0).normal(0, 1e-3, points.shape).astype(np.float32)
+    points_at, means_at = [], []
+    for cloud in (points, moved):
+        chosen, middles = lattice_points(cloud, 80, 1 / 3)
+        groups = torch.from_numpy(nearest_in_ball(cloud, middles, 0.3, 24)[0].astype(int))
+        boxes = [tuple(m) for m in middles[0].tolist()]
+        points_at.append(dict(zip(boxes, cloud[0, chosen[0]], strict=True)))
+        means_at.append(dict(zip(boxes, group_means(torch.from_numpy(cloud[0]), groups).numpy(), strict=True)))
+    both = points_at[0].keys() & points_at[1].keys()
+    farthest = lambda at: max(float(np.linalg.norm(at[0][box] - at[1][box])) for box in both)  # noqa: E731
+    assert len(both) > 50 and farthest(points_at) > 0.05, "another point is the nearest to a middle"
+    assert farthest(means_at) < 0.04
 
 
 def test_an_encoder_with_a_lattice_doesnt_hang_on_the_order_of_points():

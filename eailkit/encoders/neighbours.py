@@ -73,7 +73,7 @@ def _distinct(x, y, z):
 
 
 @_jit
-def _lattice_points(x, y, z, spacing, side, chosen, count, nearest, member):
+def _lattice_points(x, y, z, spacing, side, chosen, middles, count, nearest, member):
     n, n_centres, half = _distinct(x, y, z), chosen.shape[0], side // 2
     count[:] = 0
     box = np.empty(n, dtype=np.int64)
@@ -93,14 +93,18 @@ def _lattice_points(x, y, z, spacing, side, chosen, count, nearest, member):
     boxes = np.unique(box)
     order = np.argsort(-count[boxes], kind="mergesort")
     for k in range(n_centres):
-        chosen[k] = member[boxes[order[k if k < order.shape[0] else 0]]]
+        found = boxes[order[k if k < order.shape[0] else 0]]
+        chosen[k] = member[found]
+        middles[k, 0] = np.float32(found // (side * side) - half) * spacing
+        middles[k, 1] = np.float32(found // side % side - half) * spacing
+        middles[k, 2] = (np.float32(found % side - half) + np.float32(0.5)) * spacing
 
 
 @_jit
-def _nearest_in_ball(x, y, z, centres, radius_squared, groups, away):
+def _nearest_in_ball(x, y, z, middles, radius_squared, groups, away):
     n, n_samples = _distinct(x, y, z), groups.shape[1]
-    for s in range(centres.shape[0]):
-        cx, cy, cz = x[centres[s]], y[centres[s]], z[centres[s]]
+    for s in range(middles.shape[0]):
+        cx, cy, cz = middles[s]
         found = 0
         for i in range(n):
             dx, dy, dz = x[i] - cx, y[i] - cy, z[i] - cz
@@ -113,7 +117,9 @@ def _nearest_in_ball(x, y, z, centres, radius_squared, groups, away):
                 k -= 1
             away[k], groups[s, k] = d, i
             found = min(found + 1, n_samples)
-        for k in range(found, n_samples):  # at least the centre itself was found
+        if found == 0:  # none is in reach
+            groups[s, 0] = 0
+        for k in range(max(found, 1), n_samples):
             groups[s, k] = groups[s, 0]
 
 
@@ -160,8 +166,8 @@ LATTICE_SIDE = 64  # boxes a side, around the origin; what lies farther out coun
 
 def lattice_points(
     points: Float[np.ndarray, "batch n 3"], n_centres: int, spacing_m: float
-) -> Int[np.ndarray, "batch centres"]:
-    """Indices of the point nearest to the middle of each box of a lattice: centres that don't hang on a chain.
+) -> tuple[Int[np.ndarray, "batch centres"], Float[np.ndarray, "batch centres 3"]]:
+    """The boxes of a lattice that hold a cloud: centres that don't hang on a chain.
 
     Each farthest point hangs on all before it, so that one point more or less in a scan gives other centres
     everywhere. Here a box answers for itself. Of more than `n_centres` boxes those with most points stay; fewer are
@@ -169,37 +175,46 @@ def lattice_points(
 
     Args:
         points: coordinates in metres; computed in float32.
-        n_centres: how many to choose.
+        n_centres: how many boxes to choose.
         spacing_m: side of a box, m. The origin lies in the middle of a box's floor.
+
+    Returns:
+        Index of the point nearest to the middle of each box, and the middles, m.
 
     Raises:
         ValueError: a shape other than (B, N, 3), or coordinates that aren't finite.
     """
     clouds = _as_clouds(points)
     chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
-    boxes = LATTICE_SIDE**3
+    middles = np.empty((len(clouds), n_centres, 3), np.float32)
+    boxes, spacing = LATTICE_SIDE**3, np.float32(spacing_m)
     count, nearest, member = np.empty(boxes, np.int64), np.empty(boxes, np.float32), np.empty(boxes, np.int64)
-    for cloud, out in zip(clouds, chosen, strict=True):
-        _lattice_points(cloud[0], cloud[1], cloud[2], np.float32(spacing_m), LATTICE_SIDE, out, count, nearest, member)
-    return chosen
+    for cloud, at, middle in zip(clouds, chosen, middles, strict=True):
+        _lattice_points(cloud[0], cloud[1], cloud[2], spacing, LATTICE_SIDE, at, middle, count, nearest, member)
+    return chosen, middles
 
 
 def nearest_in_ball(
-    points: Float[np.ndarray, "batch n 3"], centres: Int[np.ndarray, "batch centres"], radius_m: float, n_samples: int
+    points: Float[np.ndarray, "batch n 3"],
+    middles_m: Float[np.ndarray, "batch centres 3"],
+    radius_m: float,
+    n_samples: int,
 ) -> Int[np.ndarray, "batch centres samples"]:
-    """The `n_samples` points nearest to each centre within a radius (inclusive), the nearest first.
+    """The `n_samples` points nearest to each middle within a radius (inclusive), the nearest first.
 
-    PointNet++ takes the first points in index order, which hangs on how a cloud was drawn; distance doesn't. Fewer are
-    filled by the nearest, which is the centre itself. Points that only repeat the first ones, as where a cloud is
-    filled up, take no place in a group.
+    PointNet++ takes the first points in index order around a point, which hangs on how a cloud was drawn; the distance
+    from a place doesn't. Fewer are filled by the nearest, none by the first point of the cloud. Points that only repeat
+    the first ones, as where a cloud is filled up, take no place in a group.
 
-    Args, Raises: as `ball_query`.
+    Args:
+        middles_m: places, metres.
+        points, radius_m, n_samples, Raises: as `ball_query`.
     """
     clouds = _as_clouds(points)
-    groups = np.empty((*centres.shape, n_samples), dtype=_index_dtype(clouds.shape[2]))
+    groups = np.empty((*middles_m.shape[:2], n_samples), dtype=_index_dtype(clouds.shape[2]))
     radius_squared, away = np.float32(radius_m) * np.float32(radius_m), np.empty(n_samples, np.float32)
-    for cloud, centre, out in zip(clouds, centres, groups, strict=True):
-        _nearest_in_ball(cloud[0], cloud[1], cloud[2], centre, radius_squared, out, away)
+    for cloud, middle, out in zip(clouds, middles_m.astype(np.float32, copy=False), groups, strict=True):
+        _nearest_in_ball(cloud[0], cloud[1], cloud[2], middle, radius_squared, out, away)
     return groups
 
 
@@ -307,8 +322,8 @@ def find_neighbours(
     Args:
         points: metres.
         levels: per level (number of centres, radii in metres, group sizes, spacing in metres of the lattice that
-            centres are taken from, with the nearest points around them, or None for PointNet++'s farthest
-            points and balls in index order).
+            the groups are laid on, with the nearest points around the middles of its boxes, or None for
+            PointNet++'s farthest points and balls in index order).
         first: index of the first centre of every level.
 
     Raises:
@@ -324,11 +339,12 @@ def find_neighbours(
             )
         if spacing_m is None:
             chosen, query = farthest_points(clouds, n_centres, first=first), ball_query
+            around = chosen
         else:
-            chosen, query = lattice_points(clouds, n_centres, spacing_m), nearest_in_ball
+            (chosen, around), query = lattice_points(clouds, n_centres, spacing_m), nearest_in_ball
         centres.append(torch.from_numpy(chosen))
         groups.append(
-            tuple(torch.from_numpy(query(clouds, chosen, r, k)) for r, k in zip(radii_m, n_samples, strict=True))
+            tuple(torch.from_numpy(query(clouds, around, r, k)) for r, k in zip(radii_m, n_samples, strict=True))
         )
         clouds = np.take_along_axis(clouds, chosen.astype(np.int64)[..., None], axis=1)
     return Neighbours(tuple(centres), tuple(groups))

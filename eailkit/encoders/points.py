@@ -25,8 +25,9 @@ class Level:
     """One set-abstraction level: how many centres, and per radius the radius (m), group size and layer widths.
 
     Attributes:
-        spacing_m: of the lattice whose boxes give the centres (`neighbours.lattice_points`), m, each with the nearest
-            points around it; None takes farthest points and balls in index order, as PointNet++ does.
+        spacing_m: of the lattice on which the groups are laid, m: the points nearest to the middle of each box
+            (`neighbours.lattice_points`), around their mean. None takes farthest points and balls in index order, as
+            PointNet++ does.
     """
 
     centres: int
@@ -42,7 +43,7 @@ class PointsConfig:
 
     Attributes:
         levels: the set-abstraction levels. SSG: 512 centres x 32 within 0.2 m, then 128 x 64 within 0.4 m.
-            Quick: one level of 40 centres x 24 within 0.3 m, from 512 points, a centre a box of a third of a metre.
+            Quick: one level of 40 centres x 24 within 0.3 m, from 512 points, a group a box of a third of a metre.
         global_widths: layers of the last level, which groups all. SSG and MSG: (256, 512, 1024). Quick: (128, 256).
         embed_dim: length of the output vector. SLIP: 512. Quick: 128. None gives the global feature itself.
     """
@@ -181,6 +182,17 @@ def _flat(index: Tensor, n: int) -> Tensor:
     return index.long() + start.view(-1, *[1] * (index.ndim - 1))
 
 
+def group_means(xyz: Float[Tensor, "points 3"], index: Int[Tensor, "groups samples"]) -> Float[Tensor, "groups 3"]:
+    """The mean of each group's members, one that repeats the first not counted again.
+
+    Where a lattice's groups lie: a member more or less moves it by a twentieth of its distance, where another point
+    that is taken for the centre would move all offsets by a decimetre.
+    """
+    counts = (index != index[:, :1]).to(xyz.dtype)
+    counts[:, 0] = 1
+    return torch.einsum("gk,gkc->gc", counts, xyz[index]) / counts.sum(1, keepdim=True)
+
+
 class PointNet2(nn.Module):
     """Encode local clouds with PointNet++ (single-scale, multi-scale or quick).
 
@@ -255,8 +267,14 @@ class PointNet2(nn.Module):
         neighbours = neighbours.to(points.device)
         batch, n, _ = points.shape
         xyz, features = points.float().reshape(-1, 3), None  # rows of all clouds, one after the other
-        for level, centres, groups in zip(self.levels, neighbours.centres, neighbours.groups, strict=True):
-            centre_xyz = xyz[_flat(centres, n).view(-1)]  # (B S, 3)
+        shapes = (level.spacing_m for level in self.config.levels)
+        for level, spacing_m, centres, groups in zip(
+            self.levels, shapes, neighbours.centres, neighbours.groups, strict=True
+        ):
+            if spacing_m is None:
+                centre_xyz = xyz[_flat(centres, n).view(-1)]  # (B S, 3)
+            else:
+                centre_xyz = group_means(xyz, _flat(groups[0], n).flatten(0, 1))
             pooled = []
             for mlp, group in zip(level, groups, strict=True):
                 index = _flat(group, n).flatten(0, 1)  # (B S, K)
