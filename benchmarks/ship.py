@@ -15,10 +15,11 @@ from pathlib import Path
 
 from eailkit.datasets import EgoExo4D
 from eailkit.eail.evaluation import score_take
+from eailkit.experiments.choices import told
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.one_walk import CHOICE
 from eailkit.files import DATA_SAMPLES
-from eailkit.results.ledger import git_commit
+from eailkit.results.ledger import git_commit, read
 
 LIMIT_MB = 30
 LONGEST_S = 360  # a take of twenty minutes would fill half of what ships
@@ -80,7 +81,10 @@ def ship_kitchens(root: Path, out: Path, chosen: list[str]) -> None:
 
 
 def ship_weights(run: Run, out: Path, commit: str) -> None:
-    """Write the run's trained stages, velocity net and tracker in half precision, with a card."""
+    """Write the run's trained stages, velocity net and tracker in half precision, with a card.
+
+    What was tried on validation stands in the card where `eailkit reproduce choices` recorded it.
+    """
     stage1, first = run.train_stage1()
     stage2, second = run.train_stage2(stage1)
     run.localizer(stage1, stage2).save(out, half=True)
@@ -99,6 +103,11 @@ def ship_weights(run: Run, out: Path, commit: str) -> None:
         "- not for: claims about real kitchens. They never saw one. Results are in `results/`, never from these files.",
         "- licence: Apache-2.0",
     ]  # fmt: skip
+    rows = read(f"choices_{run.profile.name}")
+    if rows:
+        command = rows[0]["command"]
+        card += ["", f"Chosen on validation takes (`{command}`, commit {rows[0]['commit'][:7]}):", ""]
+        card += [f"- {line}" for line in told(rows)]
     (out / "card.md").write_text("\n".join(card) + "\n")
 
 
@@ -119,8 +128,8 @@ def main() -> None:
     walks = median_walks(run)
     names = [walks[split]["take"] for split in SPLITS]
     ship_kitchens(run.dataset(), out / "kitchens", names)
-    told = {split: found["text"] for split, found in walks.items()}
-    _dump(out / "kitchens" / CHOICE.name, {"rule": RULE, "commit": commit, "walks": told, "chosen": walks})
+    texts = {split: found["text"] for split, found in walks.items()}
+    _dump(out / "kitchens" / CHOICE.name, {"rule": RULE, "commit": commit, "walks": texts, "chosen": walks})
     (out / "kitchens" / "card.md").write_text(
         "# Two kitchens\n\nTakes of SynthKitchen at the quick profile, in Ego-Exo4D's layout: "
         f"`{names[0]}` in a room that the shipped weights trained in (another take), `{names[1]}` in a room and by a "

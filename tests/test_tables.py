@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from eailkit.eail.readings import RULE
+from eailkit.experiments.choices import CHOSEN, VALIDATION, VARIANTS, in_fewer_rooms, record_choices, told
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.methods import FULL, LIVE, TRACKED
 from eailkit.experiments.stability import CHANGES, changed_clouds, record_stability
@@ -88,3 +89,36 @@ def test_the_same_points_in_another_order_move_nothing_and_others_are_measured(r
     assert counts["another order"] == counts["another sampling seed"]
     assert counts["2 % of points dropped"] == pytest.approx(0.98 * counts["another order"], rel=0.01)
     assert counts["twice the density"] == pytest.approx(2 * counts["another order"], rel=0.02)
+
+
+def test_what_was_tried_is_recorded_beside_what_was_chosen(recorded):
+    run, results = recorded
+    tried = (VARIANTS[0], next(v for v in VARIANTS if v.changes.get("conv_channels", 0) > 1))
+    record_choices(run.dir, "smoke", (0,), results_dir=results, variants=tried)
+    rows = {row["id"]: row for row in read("choices_smoke", results_dir=results)}
+    chosen, wide = (rows[row_id("stage 2", v.name)] for v in tried)
+    _, history = run.train_stage2(run.train_stage1()[0])
+    assert chosen["mean"][VALIDATION] == pytest.approx(min(v for _, v in history.validation), abs=1e-3), "found again"
+    assert wide["mean"]["parameters"] > 2 * chosen["mean"]["parameters"]
+    assert any(t.startswith("stage 2: ") and f"tried: {tried[1].name} " in t for t in told(list(rows.values())))
+
+
+def test_fewer_rooms_are_fewer_rooms_of_training_alone(recorded):
+    whole = recorded[0].prepared
+    half = in_fewer_rooms(whole, 0.5)
+    rooms = lambda prepared: {t.room for t in prepared.by_split("train")}  # noqa: E731
+    assert len(rooms(half)) == 1 and rooms(half) < rooms(whole) and half.identity != whole.identity
+    for split in ("val-seen", "val-unseen", "test-seen", "test-unseen"):
+        assert half.by_split(split) == whole.by_split(split)
+
+
+def test_a_card_says_whether_a_training_had_ended():
+    row = lambda name, curve: {  # noqa: E731
+        "id": row_id("stage 1", name), "mean": {VALIDATION: min(curve.values())},
+        "config": {"loss after steps": curve, "takes": 4},
+    }  # fmt: skip
+    other = row("narrow", {"10": 9.0})
+    (text,) = told([row(CHOSEN, {"10": 5.0, "20": 4.0}), other])
+    assert "4.000 nats on 4 validation takes, still falling at its end, step 20; tried: narrow 9.000" in text
+    (text,) = told([row(CHOSEN, {"10": 4.0, "20": 5.0}), other])
+    assert "no longer falling" in text

@@ -106,6 +106,12 @@ def _stability(request: Request) -> Path:
     return record_stability(request.folder, request.profile, request.seeds, **request.options)
 
 
+def _choices(request: Request) -> Path:
+    from eailkit.experiments.choices import record_choices
+
+    return record_choices(request.folder, request.profile, request.seeds, **request.options)
+
+
 def _joined(request: Request) -> Path:
     from eailkit.experiments.eail_with_primus import record_joined
 
@@ -172,6 +178,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "protocol": Experiment("what the paper's numbers may owe to its protocol, four switches", _protocol),
     "stability": Experiment("whether EAIL's answer hangs on the draw of a map's points", _stability),
+    "choices": Experiment("widths, rooms and steps of EAIL's trainings, by validation", _choices),
     "joined": Experiment("EAIL with PRIMUS's encoder", _joined),
     "real-walk": Experiment("EAIL on a real walk with Aria glasses", _real_walk, needs_real=True),
     "primus-fig4": _primus_row("how many labels each pretraining needs", _figure),
