@@ -172,7 +172,7 @@ def test_a_sum_of_true_steps_errs_by_what_it_was_misled_by(prepared):
     panel = widgets.dead_reckoning_panel(
         prepared.rooms[take.room], {"true": np.array(take.position)}, take, seconds=len(take)
     )
-    assert "0.00 m off" in panel.figure.layout.title.text and "in 100 %" in panel.figure.layout.title.text
+    assert "0.00 m off" in panel.figure.layout.title.text and "100 % within 0.4 m" in panel.figure.layout.title.text
     state = panel.presets["speed 10 % short"]
     away = 0.1 * np.linalg.norm(take.position[state.seconds - 1] - take.position[0])
     assert f"{away:.2f} m off after {state.seconds} s" in panel.set(state).layout.title.text

@@ -114,7 +114,7 @@ def circles_reading(held: Mapping[str, tuple[Sequence[float], Sequence[float]]])
         if len(set(words)) == 1:
             so = "the net is as sure as it may be" if words[0] == "right" else f"the net is {words[0]}"
         elif words[0] == "too modest":
-            so = "more small errors than a Gaussian has, and so more large ones beside them"
+            so = "more small errors than a Gaussian has, and no fewer large ones"
         else:
             so = "the errors aren't spread as a Gaussian's"
         lines.append(f"{name}: the circle of {told}; {so}.")

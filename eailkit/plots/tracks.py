@@ -359,5 +359,5 @@ def coverage_figure(covered: Mapping[str, tuple[Sequence[float], Sequence[float]
             x=list(said), y=list(holds), mode="lines+markers", name=name,
             line={"color": CYCLE[i % len(CYCLE)], "width": 2.2},
         ))  # fmt: skip
-    styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=420)
+    _spaced(styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=480, legend=BELOW))
     return figure.update_xaxes(range=[0, 101]).update_yaxes(range=[0, 101])

@@ -111,7 +111,7 @@ def dead_reckoning_panel(
             raise ValueError(f"dead_reckoning_panel: no true position is known in {state.seconds} s of {take.name}.")
         title = (
             f"{state.velocities}: {error_m[-1]:.2f} m off after {state.seconds} s,<br>"
-            f"{error_m.mean():.2f} m on the way, within 0.4 m in {100 * np.mean(error_m < RADIUS_M):.0f} %"
+            f"mean {error_m.mean():.2f} m, {100 * np.mean(error_m < RADIUS_M):.0f} % within {RADIUS_M:g} m"
         )
         return plots.paths_figure(
             room.cloud, room.grid, found, truth[: state.seconds], name="summed velocities", title=title
