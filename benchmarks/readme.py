@@ -37,6 +37,7 @@ QUESTIONS = {
     "01_preprocessing": "What does a network get to see of an IMU and of a map?",
     "01b_inside_synthkitchen": "What are the course's data made of, and what can an IMU feel of a place?",
     "02_contrastive_alignment": "Can one second of head motion tell what is around you?",
+    "02b_dead_reckoning": "What can motion alone say of a path, and for how long?",
     "03_heatmap_generation": "Where on this map could that second have been?",
     "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",
     "05_action_recognition": "Does knowing the place tell the action?",

@@ -41,8 +41,8 @@ every = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOK
 def test_the_notebooks_of_the_first_course_are_there():
     names = {p.stem for p in NOTEBOOKS}
     assert {
-        "00_start_here", "01_preprocessing", "02_contrastive_alignment", "03_heatmap_generation",
-        "04_spatiotemporal_reasoning", "05_action_recognition", "06_tracking", "07_ablations",
+        "00_start_here", "01_preprocessing", "02_contrastive_alignment", "02b_dead_reckoning",
+        "03_heatmap_generation", "04_spatiotemporal_reasoning", "05_action_recognition", "06_tracking", "07_ablations",
         "08_primus_pretraining", "09_primus_few_shot",
     } <= names  # fmt: skip
 
@@ -162,6 +162,10 @@ def test_notebooks_that_are_executed_again_have_outputs_to_compare(start):
     [
         ("00", "walk_reading"),
         ("00", "tracker_reading"),
+        ("02b", "integration_reading"),
+        ("02b", "velocity_reading"),
+        ("02b", "circles_reading"),
+        ("02b", "drift_reading"),
         ("03", "alike_reading"),
         ("03", "heading_reading"),
         ("03", "flatter_reading"),
@@ -172,7 +176,6 @@ def test_notebooks_that_are_executed_again_have_outputs_to_compare(start):
         ("05", "margin_reading"),
         ("05", "collapse_reading"),
         ("05", "parts_reading"),
-        ("06", "velocity_reading"),
         ("06", "found_reading"),
         ("06", "activity_reading"),
         ("06", "crossing_reading"),

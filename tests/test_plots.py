@@ -82,6 +82,7 @@ def _figures() -> dict[str, go.Figure]:
         ),
         "beliefs": plots.beliefs_figure({str(k): confidence[k] for k in range(5)}, CLOUD, GRID, here=list(truth[:5])),
         "region": plots.region_figure(CLOUD, GRID, found, radius, truth=truth, belief=confidence[3]),
+        "paths": plots.paths_figure(CLOUD, GRID, found, truth),
         "velocity": plots.velocity_figure(CLOUD, GRID, truth[:9], step, step + 0.1, t[:9] / 9),
         "headings": plots.heading_figure({"forward": headings}),
         "activity": plots.activity_figure(pd.concat([acts, acts.assign(split="test-unseen")])),
@@ -179,6 +180,16 @@ def test_the_region_of_the_last_second_is_a_circle_of_its_radius():
     assert away == pytest.approx(np.full(len(away), 0.75), abs=2e-3)
     half = GRID.side_m / 2 + rooms.MARGIN_M
     assert figure.layout.xaxis.range == pytest.approx((GRID.centre_xy_m[0] - half, GRID.centre_xy_m[0] + half))
+
+
+def test_a_path_that_leaves_the_map_is_still_seen():
+    truth = np.tile(GRID.centre_xy_m, (3, 1))
+    near, far = (plots.paths_figure(CLOUD, GRID, truth + [[0, 0], [0, 1], [0, off]], truth) for off in (1.0, 40.0))
+    low, high = far.layout.yaxis.range
+    assert low < GRID.centre_xy_m[1] < GRID.centre_xy_m[1] + 40 < high
+    assert near.layout.yaxis.range[1] == pytest.approx(GRID.centre_xy_m[1] + GRID.side_m / 2 + rooms.MARGIN_M)
+    unknown = plots.paths_figure(CLOUD, GRID, truth, np.full_like(truth, np.nan))
+    assert all("last second" not in (trace.name or "") for trace in unknown.data)
 
 
 def test_finer_places_lie_over_the_same_square():

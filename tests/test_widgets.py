@@ -18,7 +18,7 @@ from eailkit.metrics import METRICS
 from eailkit.results import paper
 
 RNG = np.random.default_rng(0)
-PANELS = ("tone", "cell", "contrast", "query", "moment", "action", "ablation", "heading", "tracker")
+PANELS = ("tone", "cell", "contrast", "query", "moment", "action", "ablation", "heading", "tracker", "dead reckoning")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,11 @@ def _panels(prepared) -> dict[str, tuple[widgets.Panel, dict]]:
     )  # fmt: skip
     turned = {"heading_deg": (heading.state.heading_deg + 90) % 360, "second": 3}
     believed = {"map_power": 0.9, "drift_rad": 0.1, "velocity_scale": 3.0, "smoothed": False, "second": 2}
+    steps = {"the net": np.cumsum(RNG.normal(0, 0.3, (len(take), 2)), axis=0), "the truth": np.array(take.position)}
+    reckoned = widgets.dead_reckoning_panel(room, steps, take, seconds=9)
+    astray = {"velocities": "the truth", "heading_deg": 30, "drift_deg_min": 5.0, "speed": 0.8, "seconds": 7}
     return {
+        "dead reckoning": (reckoned, astray),
         "heading": (heading, turned),
         "tracker": (track, believed),
         "tone": (widgets.tone_panel(), {"tone_hz": 60.0, "filtered": True}),
@@ -161,6 +165,17 @@ def test_a_control_for_a_field_that_is_not_there_is_refused():
 def test_aliasing_says_what_sampling_theory_says(tone, filtered, said):
     title = widgets.tone_view(widgets.ToneState(float(tone), filtered)).layout.title.text
     assert said in title.split(":")[1]
+
+
+def test_a_sum_of_true_steps_errs_by_what_it_was_misled_by(prepared):
+    take = prepared.takes[0]
+    panel = widgets.dead_reckoning_panel(
+        prepared.rooms[take.room], {"true": np.array(take.position)}, take, seconds=len(take)
+    )
+    assert "0.00 m off" in panel.figure.layout.title.text and "100 % within 0.4 m" in panel.figure.layout.title.text
+    state = panel.presets["speed 10 % short"]
+    away = 0.1 * np.linalg.norm(take.position[state.seconds - 1] - take.position[0])
+    assert f"{away:.2f} m off after {state.seconds} s" in panel.set(state).layout.title.text
 
 
 def test_the_contrast_panel_shows_the_loss_of_the_pairs_it_is_given():

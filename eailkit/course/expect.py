@@ -29,6 +29,7 @@ PEAK_GB = 2.2  # of the largest notebook, results/course_quick.json
 # Part of a notebook's recorded time that is training, from the logs ("minutes") beside that run's weights.
 TRAINING = {
     "02_contrastive_alignment": 0.71,
+    "02b_dead_reckoning": 0.8,
     "04_spatiotemporal_reasoning": 0.82,
     "05_action_recognition": 0.64,
     "07_ablations": 0.87,

@@ -30,23 +30,24 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
     return Needs(frozenset(reads.split()), frozenset(makes.split()))
 
 
-# kitchens: the dataset and its prepared cache. targets: image and text features. references: nets behind the table's
-# lines, the velocity net and the tracker's calibration among them, and maps under headings. primus: everything under
-# primus/. Stages 2 of 05 and 07, one of which they share, aren't listed: nobody else reads them, and `training.fit`
-# lets one process at a time train a thing.
+# kitchens: the dataset and its prepared cache. targets: image and text features. velocity: the velocity net, which
+# whoever needs the tracker trains where 02b hasn't. references: other nets behind the table's lines, the tracker's
+# calibration, and maps under headings. primus: everything under primus/. Stages 2 of 05 and 07, one of which they
+# share, aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a thing.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),
     "01b_inside_synthkitchen": _needs(),
     "02_contrastive_alignment": _needs("kitchens", makes="kitchens targets stage-1 features"),
+    "02b_dead_reckoning": _needs("kitchens", makes="kitchens velocity"),
     "03_heatmap_generation": _needs("kitchens stage-1 features", makes="kitchens features"),
     "04_spatiotemporal_reasoning": _needs(
-        "kitchens stage-1 features", makes="kitchens features stage-2 references localizer"
+        "kitchens stage-1 features velocity", makes="kitchens features stage-2 velocity references localizer"
     ),
     "05_action_recognition": _needs(
-        "kitchens stage-1 features stage-2 references", makes="kitchens features references"
+        "kitchens stage-1 features stage-2 velocity references", makes="kitchens features velocity references"
     ),
-    "06_tracking": _needs("kitchens stage-1 stage-2 references", makes="kitchens references"),
+    "06_tracking": _needs("kitchens stage-1 stage-2 velocity references", makes="kitchens velocity references"),
     "07_ablations": _needs("kitchens targets stage-1 features", makes="kitchens targets stage-1 features unguided"),
     "08_primus_pretraining": _needs("kitchens", makes="primus"),
     "09_primus_few_shot": _needs("kitchens primus", makes="primus"),

@@ -33,6 +33,7 @@ from eailkit.plots.tracks import (
     coverage_figure,
     heading_figure,
     hypothesis_figure,
+    paths_figure,
     region_figure,
     velocity_figure,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "losses_figure",
     "moments_figure",
     "panels_figure",
+    "paths_figure",
     "region_figure",
     "similarity_figure",
     "singular_figure",

@@ -212,14 +212,50 @@ def region_figure(
     return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)))
 
 
+def paths_figure(
+    cloud: Float[np.ndarray, "n 3"],
+    grid: MapGrid,
+    found: Float[np.ndarray, "n 2"],
+    truth: Float[np.ndarray, "n 2"],
+    *,
+    name: str = "summed",
+    title: str = "",
+    height: int = 560,
+) -> go.Figure:
+    """A path that knows nothing of the map, over it, beside the true one; a dotted line joins their last seconds.
+
+    The axes show the square, and as much around it as the path needs that leaves it.
+
+    Args:
+        found, truth: positions of the same seconds, m; NaN where unknown.
+    """
+    figure = go.Figure([plan_trace(cloud, grid), square_trace(grid)])
+    for path, called, colour in ((truth, "true path", TRUTH), (found, name, FOUND)):
+        line = path_trace(path, called, colour, width=3.0)
+        line.line.color = rgba(colour, 0.85)
+        figure.add_trace(line)
+    ends = np.stack([np.asarray(truth, float)[-1], np.asarray(found, float)[-1]])
+    if np.isfinite(ends).all():
+        (x, y), line = ends.T.round(3), {"color": INK, "width": 2, "dash": "dot"}
+        figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
+        figure.add_trace(here_trace(ends[0], "true, last second", TRUTH))
+        figure.add_trace(here_trace(ends[1], f"{name}, last second", FOUND, "diamond"))
+    away_m = float(np.nanmax(np.abs(np.asarray(found, float) - grid.centre_xy_m), initial=0.0))
+    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)), away_m)
+
+
 def _spaced(figure: go.Figure, below_px: int = 125) -> go.Figure:
     """Room under the axes for a legend that a narrow page breaks into lines."""
     return figure.update_layout(margin={"b": below_px})
 
 
-def _within(grid: MapGrid, figure: go.Figure) -> go.Figure:
-    """Axes in metres that end a little outside the square: discs are wider than a room where nothing is known."""
-    middle, half = np.asarray(grid.centre_xy_m, float), grid.side_m / 2 + MARGIN_M
+def _within(grid: MapGrid, figure: go.Figure, away_m: float = 0.0) -> go.Figure:
+    """Axes in metres that end a little outside the square: discs are wider than a room where nothing is known.
+
+    Args:
+        away_m: from the square's middle along an axis, that must be seen as well.
+    """
+    middle, half = np.asarray(grid.centre_xy_m, float), max(grid.side_m / 2, away_m) + MARGIN_M
     metres(figure).update_xaxes(range=[middle[0] - half, middle[0] + half])
     return figure.update_yaxes(range=[middle[1] - half, middle[1] + half])
 
@@ -323,5 +359,5 @@ def coverage_figure(covered: Mapping[str, tuple[Sequence[float], Sequence[float]
             x=list(said), y=list(holds), mode="lines+markers", name=name,
             line={"color": CYCLE[i % len(CYCLE)], "width": 2.2},
         ))  # fmt: skip
-    styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=420)
+    _spaced(styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=480, legend=BELOW))
     return figure.update_xaxes(range=[0, 101]).update_yaxes(range=[0, 101])

@@ -44,7 +44,14 @@ from eailkit.widgets.results import (
     moment_panel,
     track_panel,
 )
-from eailkit.widgets.tracks import HeadingState, TrackerState, heading_panel, tracker_panel
+from eailkit.widgets.tracks import (
+    DeadReckoningState,
+    HeadingState,
+    TrackerState,
+    dead_reckoning_panel,
+    heading_panel,
+    tracker_panel,
+)
 from eailkit.widgets.wearers import ActionState, TouchState, WalkState, action_panel, touch_panel, walk_panel
 
 __all__ = [
@@ -53,6 +60,7 @@ __all__ = [
     "ActionState",
     "CellState",
     "ContrastState",
+    "DeadReckoningState",
     "ExplorerState",
     "HeadingState",
     "MomentState",
@@ -76,6 +84,7 @@ __all__ = [
     "check_step_rate",
     "check_taller",
     "contrast_panel",
+    "dead_reckoning_panel",
     "example_room",
     "explorer_panel",
     "farthest_move",

@@ -1,4 +1,4 @@
-"""Panels on headings and tracks: turn a hypothesis, and turn what the filter believes in."""
+"""Panels on headings and tracks: turn a hypothesis, lead a sum of steps astray, turn what the filter believes in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from eailkit import plots
+from eailkit.baselines.drift import misled
 from eailkit.eail.activity import heading_errors
 from eailkit.eail.decision import RADIUS_M
 from eailkit.eail.tracker import Observations, Posterior, Tracker, TrackerConfig
@@ -67,6 +68,68 @@ def heading_panel(
         "the other way round": replace(start, heading_deg=degrees[(degrees.index(true) + count // 2) % count]),
     }
     controls = {"heading_deg": degrees, "second": (0, len(heading) - 1, 1)}
+    return Panel(view, start, controls, presets)
+
+
+@dataclass(frozen=True)
+class DeadReckoningState:
+    """Whose velocities are summed, for how long, and what is wrong with them.
+
+    `heading_deg` is off from the first second on, `drift_deg_min` by so much more each minute; `speed` is times the
+    velocities' own.
+    """
+
+    velocities: str
+    heading_deg: int = 0
+    drift_deg_min: float = 0.0
+    speed: float = 1.0
+    seconds: int = 120
+
+
+def dead_reckoning_panel(
+    room: Any, paths: Mapping[str, Float[np.ndarray, "n 2"]], take: Any, *, seconds: int = 120
+) -> Panel:
+    """Sum velocities to a path under a heading or a speed that is off.
+
+    Args:
+        room: `prepared.RoomCache`.
+        paths: whose velocities -> their sum from the true start, one position a second; the first is shown at first.
+        take: `prepared.TakeCache`, for its truth.
+        seconds: shown at first.
+    """
+    truth = np.asarray(take.position, float)
+    names, seconds = list(paths), min(seconds, len(truth))
+
+    def view(state: DeadReckoningState) -> go.Figure:
+        found = misled(
+            paths[state.velocities], turn_rad=np.radians(state.heading_deg),
+            drift_rad_per_s=np.radians(state.drift_deg_min) / 60, speed=state.speed,
+        )[: state.seconds]  # fmt: skip
+        error_m = np.linalg.norm(found - truth[: state.seconds], axis=1)
+        error_m = error_m[np.isfinite(error_m)]
+        if not len(error_m):
+            raise ValueError(f"dead_reckoning_panel: no true position is known in {state.seconds} s of {take.name}.")
+        title = (
+            f"{state.velocities}: {error_m[-1]:.2f} m off after {state.seconds} s,<br>"
+            f"mean {error_m.mean():.2f} m, {100 * np.mean(error_m < RADIUS_M):.0f} % within {RADIUS_M:g} m"
+        )
+        return plots.paths_figure(
+            room.cloud, room.grid, found, truth[: state.seconds], name="summed velocities", title=title
+        )
+
+    start = DeadReckoningState(names[0], seconds=seconds)
+    presets = {
+        "as it is": start,
+        "heading off by 10 degrees": replace(start, heading_deg=10),
+        "heading drifts 5 degrees a minute": replace(start, drift_deg_min=5.0),
+        "speed 10 % short": replace(start, speed=0.9),
+        "the whole take": replace(start, seconds=len(truth)),
+        **{name: replace(start, velocities=name) for name in names[1:]},
+    }
+    controls = {
+        "velocities": names, "heading_deg": (-90, 90, 5), "drift_deg_min": (-10.0, 10.0, 0.5),
+        "speed": (0.5, 1.5, 0.05), "seconds": (min(5, len(truth)), len(truth), 1),
+    }  # fmt: skip
     return Panel(view, start, controls, presets)
 
 
