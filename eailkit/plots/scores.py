@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from eailkit.plots.theme import CYCLE, INK, rgba, styled, thin
+from eailkit.plots.theme import BELOW, CYCLE, INK, rgba, spaced, styled, thin
 from eailkit.training import History
 
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
@@ -109,7 +109,7 @@ def table_figure(
 
 
 def error_over_time_figure(
-    curves: dict[str, pd.DataFrame], *, paper_cross_s: float | None = None, title: str = "", height: int = 420
+    curves: dict[str, pd.DataFrame], *, paper_cross_s: float | None = None, title: str = "", height: int = 480
 ) -> go.Figure:
     """Mean position error over elapsed time, a line a method (EAIL Fig. 4).
 
@@ -130,7 +130,7 @@ def error_over_time_figure(
             annotation_text=text,
             annotation_position="top right",
         )
-    styled(figure, title, "elapsed time (min)", "position error (m)", height=height)
+    spaced(styled(figure, title, "elapsed time (min)", "position error (m)", height=height, legend=BELOW))
     return figure.update_yaxes(rangemode="tozero")
 
 

@@ -21,6 +21,7 @@ GRID = "rgba(128,136,144,0.22)"
 TRUTH = "#D55E00"  # vermillion
 FOUND = "#56B4E9"  # sky blue
 CYCLE = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8a8f98")
+BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom"}  # a legend that no axis title can meet, however narrow
 MAX_TRACE_POINTS = 3000
 MAX_CLOUD_POINTS = 6000
 CONFIG = {"displaylogo": False, "responsive": True}
@@ -54,6 +55,11 @@ def _template() -> go.layout.Template:
 
 
 TEMPLATE = _template()
+
+
+def spaced(figure: go.Figure, below_px: int = 125) -> go.Figure:
+    """Room under the axes for a legend (`BELOW`) that a narrow page breaks into lines."""
+    return figure.update_layout(margin={"b": below_px})
 
 
 def styled(

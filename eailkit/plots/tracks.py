@@ -16,13 +16,12 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from eailkit.plots.rooms import MARGIN_M, heat_trace, here_trace, path_trace, plan_trace, square_trace
-from eailkit.plots.theme import CYCLE, FOUND, GRID, INK, TRUTH, metres, moments_slider, rgba, styled
+from eailkit.plots.theme import BELOW, CYCLE, FOUND, GRID, INK, TRUTH, metres, moments_slider, rgba, spaced, styled
 from eailkit.preprocess.mapgrid import MapGrid
 
 ARROW_M = 0.6
 CIRCLE = np.linspace(0, 2 * np.pi, 49)
 MAX_REGIONS = 24
-BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom"}  # a legend that no axis title can meet, however narrow
 
 
 def hypothesis_figure(
@@ -93,7 +92,7 @@ def hypothesis_figure(
         ]
         labels = [f"{d:.0f} degrees" for d in degrees]
         slide = moments_slider(labels, range(count), "if the heading were ", at=shown, x=0.0, y=-0.24)
-        _spaced(figure.update_layout(sliders=[slide]), 220)
+        spaced(figure.update_layout(sliders=[slide]), 220)
     return figure
 
 
@@ -209,7 +208,7 @@ def region_figure(
     figure.add_trace(here_trace(found[-1], "believed, last second", FOUND, "diamond"))
     if truth is not None and np.isfinite(truth[-1]).all():
         figure.add_trace(here_trace(truth[-1], "true, last second", TRUTH))
-    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)))
+    return _within(grid, spaced(styled(figure, title, height=height, legend=BELOW)))
 
 
 def paths_figure(
@@ -241,12 +240,7 @@ def paths_figure(
         figure.add_trace(here_trace(ends[0], "true, last second", TRUTH))
         figure.add_trace(here_trace(ends[1], f"{name}, last second", FOUND, "diamond"))
     away_m = float(np.nanmax(np.abs(np.asarray(found, float) - grid.centre_xy_m), initial=0.0))
-    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)), away_m)
-
-
-def _spaced(figure: go.Figure, below_px: int = 125) -> go.Figure:
-    """Room under the axes for a legend that a narrow page breaks into lines."""
-    return figure.update_layout(margin={"b": below_px})
+    return _within(grid, spaced(styled(figure, title, height=height, legend=BELOW)), away_m)
 
 
 def _within(grid: MapGrid, figure: go.Figure, away_m: float = 0.0) -> go.Figure:
@@ -297,7 +291,7 @@ def velocity_figure(
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="lines", name=name, line={"color": colour, "width": 3}, hoverinfo="skip")
         )
-    return _within(grid, _spaced(styled(figure, title, height=height, legend=BELOW)))
+    return _within(grid, spaced(styled(figure, title, height=height, legend=BELOW)))
 
 
 def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", height: int = 560) -> go.Figure:
@@ -315,7 +309,7 @@ def heading_figure(curves: Mapping[str, pd.DataFrame], *, title: str = "", heigh
                 x=curve.minute.to_numpy(np.float32), y=curve[column].to_numpy(np.float32), mode="lines", name=name,
                 line=line, showlegend=k == 1,
             ), row=k, col=1)  # fmt: skip
-    _spaced(styled(figure, title, height=height, legend=BELOW))
+    spaced(styled(figure, title, height=height, legend=BELOW))
     figure.update_xaxes(title_text="elapsed time (min)", row=2, col=1)
     figure.update_yaxes(title_text="error (degrees)", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="takes (%)", range=[0, 101], row=2, col=1)
@@ -338,7 +332,7 @@ def activity_figure(scores: pd.DataFrame, *, title: str = "", height: int = 460)
                 name=method, marker_color=CYCLE[i % len(CYCLE)], showlegend=k == 1,
                 hovertemplate="%{x}: %{y:.1f} % of %{customdata} s<extra>" + method + "</extra>",
             ), row=1, col=k)  # fmt: skip
-    _spaced(styled(figure, title, "activity", height=height, legend=BELOW), 150)
+    spaced(styled(figure, title, "activity", height=height, legend=BELOW), 150)
     figure.update_yaxes(title_text="success at 0.4 m (%)", rangemode="tozero", row=1, col=1)
     return figure.update_annotations(font={"color": INK, "size": 13})
 
@@ -359,5 +353,5 @@ def coverage_figure(covered: Mapping[str, tuple[Sequence[float], Sequence[float]
             x=list(said), y=list(holds), mode="lines+markers", name=name,
             line={"color": CYCLE[i % len(CYCLE)], "width": 2.2},
         ))  # fmt: skip
-    _spaced(styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=480, legend=BELOW))
+    spaced(styled(figure, title, "the region says (%)", "seconds whose truth it holds (%)", height=480, legend=BELOW))
     return figure.update_xaxes(range=[0, 101]).update_yaxes(range=[0, 101])
