@@ -40,8 +40,8 @@ class TrackerConfig:
         drift_rad: standard deviation of the heading's change in a second; VQF drifts by degrees a minute.
         velocity_scale: times the velocity net's own standard deviation.
         sway_m: standard deviation of a second's move that no velocity net sees.
-        region: share of the belief whose circle held the true place in 90 % of validation's seconds: a belief that errs
-            in one piece (a heading taken the wrong way round) is surer than it should be.
+        region: share of the belief whose circle surely held the true place in 90 % of validation's seconds: a belief
+            that errs in one piece (a heading taken the wrong way round) is surer than it should be.
     """
 
     headings: int = 36
