@@ -37,6 +37,7 @@ FORWARD = "EAIL + tracker, forward alone"
 LIVE = "EAIL + tracker, live"
 MAP_POWERS = (0.045, 0.065, 0.09, 0.13, 0.18)  # tried on validation
 REGIONS = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)  # shares of the belief, for the 90 % region
+ONE_ERROR = 0.683  # level of an interval of one standard error to each side
 CALIBRATION_TAKES = 12  # of them, every so many of both validation splits
 
 
@@ -191,9 +192,10 @@ class Methods:
 
 
 def least_power(scores: Mapping[float, Sequence[float]], rooms: Sequence, people: Sequence) -> float:
-    """The least power whose score isn't surely lower than the best one's: who believes maps too much gets lost.
+    """The least power whose score is within one standard error of the best one's (Breiman et al. 1984).
 
-    Surely: the paired interval over rooms and people lies below zero. A dozen takes tell a power to within a factor.
+    A dozen takes tell a power to within a factor, and who believes maps too much gets lost. The error is that of the
+    paired difference over rooms and people.
 
     Args:
         scores: power -> a score a take, higher is better.
@@ -201,7 +203,8 @@ def least_power(scores: Mapping[float, Sequence[float]], rooms: Sequence, people
     """
     best = max(scores, key=lambda power: np.mean(scores[power]))
     apart = {power: np.subtract(each, scores[best]) for power, each in scores.items()}
-    return min(power for power, each in apart.items() if bootstrap_interval(each, rooms, people).high >= 0)
+    within = lambda each: bootstrap_interval(each, rooms, people, level=ONE_ERROR).high >= 0  # noqa: E731
+    return min(power for power, each in apart.items() if within(each))
 
 
 def true_place_nats(found: Posterior, prepared, take) -> float:
