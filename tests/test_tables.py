@@ -114,7 +114,8 @@ def test_fewer_rooms_are_fewer_rooms_of_training_alone(recorded):
 
 def test_a_card_says_whether_a_training_had_ended():
     row = lambda name, curve: {  # noqa: E731
-        "id": row_id("stage 1", name), "mean": {VALIDATION: min(curve.values())},
+        "id": row_id("stage 1", name),
+        "mean": {VALIDATION: min(curve.values()), "parameters": 500.0 if name == "wide" else 200.0},
         "config": {"loss after steps": curve, "takes": 4},
     }  # fmt: skip
     other = row("narrow", {"10": 9.0})
@@ -122,3 +123,5 @@ def test_a_card_says_whether_a_training_had_ended():
     assert "4.000 nats on 4 validation takes, still falling at its end, step 20; tried: narrow 9.000" in text
     (text,) = told([row(CHOSEN, {"10": 4.0, "20": 5.0}), other])
     assert "no longer falling" in text
+    (text,) = told([row(CHOSEN, {"10": 4.0}), row("wide", {"10": 3.0})])
+    assert "wide 3.000 (better with 2.5 times the parameters: the course's time budget chose)" in text

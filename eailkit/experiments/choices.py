@@ -133,19 +133,27 @@ def _row(variant: Variant, run: Run, stage: str, parameters: int, history: Histo
 
 
 def told(rows: Sequence[dict]) -> list[str]:
-    """Sentences for a card: each part as chosen, whether its curve had ended, and each variant beside it."""
+    """Sentences for a card: each part as chosen, whether its curve had ended, each variant and whether it is better."""
     lines, by_part = [], {}
     for row in rows:
         part, name = id_parts(row["id"])
         by_part.setdefault(part, {})[name] = row
     for part, variants in by_part.items():
-        chosen = variants[CHOSEN]
+        chosen = variants.pop(CHOSEN)
         curve = list(chosen["config"]["loss after steps"].items())
         falling = len(curve) > 1 and curve[-1][1] < curve[-2][1]
         ended = f"still falling at its end, step {curve[-1][0]}" if falling else "no longer falling at its end"
-        others = ", ".join(f"{name} {row['mean'][VALIDATION]:.3f}" for name, row in variants.items() if name != CHOSEN)
+        others = ", ".join(f"{name} {_beside(row, chosen)}" for name, row in variants.items())
         lines.append(
-            f"{part}: {chosen['mean'][VALIDATION]:.3f} nats on {chosen['config']['takes']} validation takes, {ended}; "
-            f"tried: {others}"
+            f"{part}: {chosen['mean'][VALIDATION]:.3f} nats on {chosen['config']['takes']} validation takes, {ended}"
+            + (f"; tried: {others}" if others else "")
         )
     return lines
+
+
+def _beside(row: dict, chosen: dict) -> str:
+    loss, size = row["mean"][VALIDATION], row["mean"]["parameters"] / chosen["mean"]["parameters"]
+    if loss >= chosen["mean"][VALIDATION]:
+        return f"{loss:.3f}"
+    budget = f" with {size:.1f} times the parameters: the course's time budget chose" if size > 1 else ""
+    return f"{loss:.3f} (better{budget})"
