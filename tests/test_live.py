@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eailkit import localize
 from eailkit.datasets import open_recording
 from eailkit.eail.causal import causal_maps, hypothesis_weights
 from eailkit.eail.features import Features, embed_imu
@@ -100,8 +101,10 @@ def without(imu: ImuStream, start_s: float, end_s: float) -> ImuStream:
     return changed(imu, t_s=imu.t_s[kept], acc_mps2=imu.acc_mps2[kept], gyro_radps=imu.gyro_radps[kept])
 
 
-def test_live_equals_the_batch_filter(parts, imu):
-    stage1, stage2, velocity, room = parts
+def test_live_equals_the_batch_filter(recording, imu):
+    shipped = localize.Localizer.load()
+    stage1, stage2, velocity, names = shipped.stage1, shipped.stage2, shipped.velocity, shipped.action_names
+    room = Room.encode(recording.map, stage1, points_per_cell=int(shipped.settings["points_per_cell"]))
     even, quat = orientation(imu, causal=True)
     windows, middle_s = second_windows(resample(rotate(even, quat, "gravity")))
     faces = facing(even, quat, middle_s)
@@ -113,11 +116,12 @@ def test_live_equals_the_batch_filter(parts, imu):
     config = TrackerConfig(headings=24, map_power=0.5, habit_power=0.2, velocity_scale=1.5)
     posterior = Tracker(room.grid, room.free, room.empty, config).filter(seen)
 
-    found = run(localizer(parts, imu, tracker=config), imu)
+    live = Localizer(stage1, stage2, velocity, room, config, names, R_head_sensor=imu.R_head_sensor)
+    found = run(live, imu)
 
     assert len(found) == len(windows) == int(LENGTH_S)
     np.testing.assert_allclose([s.time_s for s in found], middle_s - imu.t_s[0], atol=1e-6)
-    np.testing.assert_allclose(np.stack([s.place for s in found]), posterior.place, atol=1e-5)
+    np.testing.assert_allclose(np.stack([s.place for s in found]), posterior.place, atol=1e-6)
     position = np.stack([s.position_m for s in found])
     near = posterior.probability_within(position), posterior.probability_within(posterior.decision())
     np.testing.assert_allclose(*near, atol=1e-5)  # equally good places may change places
@@ -129,7 +133,7 @@ def test_live_equals_the_batch_filter(parts, imu):
     np.testing.assert_allclose([s.facing_rad for s in found], faces + heading, atol=1e-3)
     action = maps.weighed(hypothesis_weights(posterior.heading, 12)).action
     np.testing.assert_allclose([s.action_probability for s in found], action.max(1), atol=1e-4)
-    assert [s.action for s in found] == [ACTIONS[k] for k in action.argmax(1)]
+    assert [s.action for s in found] == [names[k] for k in action.argmax(1)]
     assert not any(s.note for s in found)
     assert np.ptp(position, axis=0).max() > 0.3 and len(set(certainty.round(3))) > 5, "or this test shows little"
 
