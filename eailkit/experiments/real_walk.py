@@ -1,7 +1,7 @@
 """The real Aria walk (11.3 s, one wearer) through the whole of a trained run: its error, whatever it is.
 
-One walk of eleven seconds in a room that isn't a
-kitchen decides nothing; it shows that real input goes through and what comes out.
+One walk of eleven seconds in a room that isn't a kitchen decides nothing; it shows that real input goes through and
+what comes out.
 """
 
 from __future__ import annotations
