@@ -16,6 +16,7 @@ from eailkit.baselines import oracles
 from eailkit.course.state import clock
 from eailkit.eail.readings import CONSTANT_PLACE
 from eailkit.experiments.methods import FULL, LIVE, OTHER_IMU, PUBLISHED, TRACKED
+from eailkit.experiments.stability import CHANGES
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
 from eailkit.results.names import TEST_SETS, id_parts, point_key, row_id
@@ -96,6 +97,7 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "results": _results(results),
         "criteria": _criteria(results),
         "over_time": _over_time(results),
+        "stability": _stability(results),
         "bounds": card_parts(results)["bounds"],
         "primus": _primus(results),
         "joined": _joined(results),
@@ -180,13 +182,64 @@ def _criteria(results: Path) -> str:
 
 
 def _over_time(results: Path) -> str:
-    """The heading, the region, the error over elapsed time and the activities of the tracker, as recorded."""
-    out = ["| | " + "measured |", "|---|---|"]
-    for row in read("over_time_quick", results_dir=results):
-        name = row["id"].replace(" | ", ": ").replace("|", "")
-        values = ", ".join(f"{key} {value:g}" for key, value in row["mean"].items())
-        out.append(f"| {name} | {values} |")
-    return "\n".join(out) if len(out) > 2 else "Not recorded yet."
+    """Errors over twenty minutes, headings, regions and what the wearer does, a small table each."""
+    rows = {row["id"]: row["mean"] for row in read("over_time_quick", results_dir=results)}
+    if not rows:
+        return "Not recorded yet."
+    methods = (FULL, LIVE, TRACKED, "dead reckoning")
+    splits = ("test-seen", "test-unseen")
+    number = lambda name, key, digits: f"{rows[name][key]:.{digits}f}" if key in rows.get(name, {}) else "–"  # noqa: E731
+    out = [
+        "| takes of twenty minutes | first minute (m) | last minute (m) | mean (m) | slope (m a minute) |",
+        "|---" * 5 + "|",
+    ]
+    for method in methods:
+        name = row_id("error over time", method)
+        keys = ("error of minute 0-1 (m)", "error of minute 19-20 (m)", "mean error (m)", "slope (m/min)")
+        out.append(f"| {method} | " + " | ".join(number(name, k, 3 if "slope" in k else 2) for k in keys) + " |")
+    columns = " | ".join(
+        f"{split[5:]}: {what}" for split in splits for what in ("median (deg)", "within 30 deg (% of takes)")
+    )
+    out += ["", f"| heading after four minutes | {columns} |", "|---" * 5 + "|"]
+    for method in methods[:3]:
+        cells = [
+            number(row_id("heading", row_id(split, method)), f"{what} after 4 minutes {unit}", 1)
+            for split in splits for what, unit in (("median error", "(deg)"), ("within 30 deg", "(% of takes)"))
+        ]  # fmt: skip
+        out.append(f"| {method} | " + " | ".join(cells) + " |")
+    doing = [(split, what) for split in splits for what in ("walking", "acting", "idle")]
+    out += ["", "| success at 0.4 m while | " + " | ".join(f"{s[5:]}: {w}" for s, w in doing) + " |", "|---" * 7 + "|"]
+    for method in methods:
+        cells = [number(row_id(split, f"{what} seconds, {method}"), "SR@0.4m", 1) for split, what in doing]
+        out.append(f"| {method} | " + " | ".join(cells) + " |")
+    held = [
+        f"{number(row_id(split, 'coverage of the 90 % region'), 'seconds inside (%)', 0)} % ({split[5:]})"
+        for split in splits
+    ]  # fmt: skip
+    return "\n".join(
+        [*out, "", f"The tracker's 90 % region holds the true place in {' and '.join(held)} of the seconds."]
+    )
+
+
+def _stability(results: Path) -> str:
+    """How far a map that is the same but for its points moves an answer."""
+    rows = {row["id"]: row["mean"] for row in read("stability_quick", results_dir=results)}
+    if not rows:
+        return "Not recorded yet."
+    keys = {
+        "seconds that move over 0.2 m (%)": "seconds that move", "success moves, mean (points)": "mean",
+        "success moves, largest (points)": "largest",
+    }  # fmt: skip
+    methods = (FULL, TRACKED)
+    out = [
+        "| unseen rooms, the map with | " + " | ".join(f"{m}: {k}" for m in methods for k in keys.values()) + " |",
+        "|---" * 7 + "|",
+    ]
+    for change in CHANGES:
+        found = [rows[row_id("test-unseen", f"{m}, {change}")] for m in methods]
+        cells = [f"{mean[k]:+.1f}" if "mean" in k else f"{mean[k]:.1f}" for mean in found for k in keys]
+        out.append(f"| {change} | " + " | ".join(cells) + " |")
+    return "\n".join(out)
 
 
 def filled(text: str, contents: dict[str, str]) -> str:
