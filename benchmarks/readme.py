@@ -16,6 +16,7 @@ from eailkit.baselines import oracles
 from eailkit.course.state import clock
 from eailkit.eail.readings import CONSTANT_PLACE
 from eailkit.experiments.methods import FULL, LIVE, OTHER_IMU, PUBLISHED, TRACKED
+from eailkit.experiments.protocol import recorded_lines, recorded_reading
 from eailkit.experiments.stability import CHANGES
 from eailkit.results import paper
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, read
@@ -98,6 +99,7 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
         "criteria": _criteria(results),
         "over_time": _over_time(results),
         "stability": _stability(results),
+        "protocol": _protocol(results),
         "bounds": card_parts(results)["bounds"],
         "primus": _primus(results),
         "joined": _joined(results),
@@ -240,6 +242,18 @@ def _stability(results: Path) -> str:
         cells = [f"{mean[k]:+.1f}" if "mean" in k else f"{mean[k]:.1f}" for mean in found for k in keys]
         out.append(f"| {change} | " + " | ".join(cells) + " |")
     return "\n".join(out)
+
+
+def _protocol(results: Path) -> str:
+    """What the switches of the paper's presumed protocol are worth, and the sentence that none explains."""
+    shown = recorded_lines(results_dir=results)
+    if shown.empty:
+        return "Not recorded yet."
+    out = ["| line | " + " | ".join(shown.columns) + " |", "|---" * (1 + len(shown.columns)) + "|"]
+    out += [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(shown.index, shown.to_numpy(), strict=True)]
+    said = recorded_reading(results_dir=results).splitlines()
+    told = [x for x in said if " explains " in x or x.startswith(("No setting", "Each of", "Features"))]
+    return "\n".join([*out, "", *told])
 
 
 def filled(text: str, contents: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from eailkit.errors import ConfigError, DatasetError
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.methods import Methods
 from eailkit.experiments.own_clouds import own_clouds, take_jobs
-from eailkit.experiments.protocol import record_protocol, recorded_reading
+from eailkit.experiments.protocol import record_protocol, recorded_lines, recorded_reading
 from eailkit.experiments.protocol_parts import BASE, LINES, SPLITS, TRUTH, Maps, Parts, without_heading
 from eailkit.metrics import THRESHOLDS_M, Interval
 from eailkit.preprocess.mapgrid import MARGIN_M
@@ -202,6 +202,11 @@ def test_every_line_is_recorded_on_both_splits(recorded):
     assert own < scan
     assert "the paper's 70.2" in recorded_reading("smoke", results_dir=results)
     assert recorded_reading("smoke", results_dir=results / "nowhere") == ""
+    shown = recorded_lines("smoke", results_dir=results)
+    assert list(shown.index) == [line.name for line in LINES] and shown.loc[BASE, f"test-seen: against {BASE}"] == ""
+    mean = rows[row_id("test-unseen", BASE)]["mean"]["SR@0.4m"]
+    assert shown.loc[BASE, "test-unseen: SR@0.4m"].startswith(f"{mean:.1f} [")
+    assert recorded_lines("smoke", results_dir=results / "nowhere").empty
 
 
 def test_the_inferred_line_is_the_method_of_the_other_tables_and_is_found_again(recorded, monkeypatch):

@@ -30,7 +30,7 @@ def protocol_reading(
         base: the setting that is told nothing.
 
     Returns:
-        a line a number of the paper, then one a setting, then one of the numbers that none explains.
+        a line a number of the paper, one a setting that explains any, one of those that don't, one of what none does.
     """
     lines, explained, unexplained = [], {name: [] for split in gains.values() for name in split}, []
     for split, numbers in paper.items():
@@ -56,10 +56,9 @@ def protocol_reading(
             gap = f"{missing:.1f} points miss from {base} ({own}) to the paper's {theirs:.1f}"
             lines.append(f"{what}: {gap}. {brought}. It is {end}.")
             unexplained += [] if reached else [what]
-    lines += [
-        f"{name} explains {listed(found)}." if found else f"{name} explains none of the paper's numbers."
-        for name, found in explained.items()
-    ]
+    lines += [f"{name} explains {listed(found)}." for name, found in explained.items() if found]
+    if silent := [name for name, found in explained.items() if not found]:
+        lines.append(f"{listed(silent)} explain{'s' * (len(silent) == 1)} none of the paper's numbers.")
     count = sum(map(len, paper.values()))
     if unexplained:
         return "\n".join([*lines, f"No setting explains {len(unexplained)} of {count}: {listed(unexplained)}."])

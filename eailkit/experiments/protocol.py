@@ -189,6 +189,24 @@ def recorded_reading(profile: str = "quick", *, results_dir: str | Path = RESULT
     return said if probed is None else f"{said}\n{_probe_sentence(probed['mean']['R2 of direction'])}"
 
 
+def recorded_lines(profile: str = "quick", *, results_dir: str | Path = RESULTS_DIR) -> pd.DataFrame:
+    """A recorded table to look at: a row a line, success at 0.4 m and what the line brings on each split, percent."""
+    rows = {row["id"]: row for row in read(f"protocol_{profile}", results_dir=results_dir)}
+    shown = {}
+    for split in SPLITS:
+        for line in LINES:
+            if (row := rows.get(row_id(split, line.name))) is None:
+                continue
+            gain = row["config"][AGAINST].get("SR@0.4m")
+            shown.setdefault(line.name, {})[f"{split}: SR@0.4m"] = _told(row["config"][INTERVAL]["SR@0.4m"])
+            shown[line.name][f"{split}: against {BASE}"] = _told(gain) if gain else ""
+    return pd.DataFrame(shown).T
+
+
+def _told(found: dict[str, float]) -> str:
+    return str(Interval(found["mean"], found["low"], found["high"]))
+
+
 def _probe_sentence(direction: float) -> str:
     held = "hold" if direction >= PROBE_GOAL else "don't hold"
     return (
