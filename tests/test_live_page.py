@@ -44,7 +44,7 @@ class Served:
     def interrupt(self) -> tuple[int, str, str]:
         """What Ctrl-C leaves: exit code, output, errors."""
         self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
 
