@@ -18,6 +18,7 @@ from eailkit.course.progress import Progress
 from eailkit.course.run import run_course
 from eailkit.course.state import NotebookRun, about
 from eailkit.errors import ConfigError
+from eailkit.results.ledger import read
 
 NOTEBOOKS = {path.stem: path for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))}
 # What a notebook does with the run folder by what it calls on a `Run` or `PrimusRun`: (reads, makes).
@@ -269,6 +270,11 @@ def test_what_is_left_to_run_and_free_memory_change_no_threads(fixture_notebooks
         assert run.jobs == 1
         threads.append(run.threads)
     assert threads == [1, 1], "as in a run of all of them, two side by side"
+
+
+def test_the_memory_that_is_planned_for_is_what_the_largest_notebook_took():
+    peak = max(row["mean"]["peak (MB)"] for row in read("course_quick")) / 1000
+    assert peak <= expect.PEAK_GB <= 1.2 * peak
 
 
 def test_threads_depend_on_jobs_alone():

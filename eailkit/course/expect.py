@@ -25,14 +25,14 @@ RECORDED = DATA_SAMPLES.parent / "results" / "course_quick.json"
 THREADS_POWER = 0.74
 RECORDED_THREADS = 2  # of rows whose config doesn't say: notebooks one by one, all of two cores
 CORE_CLOCK = time.perf_counter if os.name == "nt" else time.thread_time  # Windows counts that in steps of 16 ms
-PEAK_GB = 2.2  # of the largest notebook, results/course_quick.json
+PEAK_GB = 3.4  # of the largest notebook, results/course_quick.json
 # Part of a notebook's recorded time that is training, from the logs ("minutes") beside that run's weights.
 TRAINING = {
-    "02_contrastive_alignment": 0.71,
-    "02b_dead_reckoning": 0.8,
-    "04_spatiotemporal_reasoning": 0.82,
-    "05_action_recognition": 0.64,
-    "07_ablations": 0.87,
+    "02_contrastive_alignment": 0.58,
+    "02b_dead_reckoning": 0.85,
+    "04_spatiotemporal_reasoning": 0.29,
+    "05_action_recognition": 0.26,
+    "07_ablations": 0.76,
     "08_primus_pretraining": 0.43,
     "09_primus_few_shot": 0.43,
 }
