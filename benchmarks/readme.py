@@ -53,6 +53,8 @@ QUESTIONS = {
 def record_course(folder: Path, results: Path = RESULTS) -> None:
     """Record seconds and peak memory of each notebook of a course run, and of a whole run together."""
     run = json.loads((folder / "course.json").read_text())
+    if run.get("trains_in") and not device_name().endswith(run["trains_in"]):
+        raise SystemExit(f"{folder} trained in {run['trains_in']}: record it with EAILKIT_PRECISION as it was then")
     measured = lambda seconds, ended_s, peak_mb: {  # noqa: E731
         "seconds": round(seconds, 1), "ended (s)": round(ended_s, 1), "peak (MB)": round(peak_mb),
     }  # fmt: skip

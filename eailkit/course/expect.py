@@ -72,6 +72,13 @@ def measure(budget_s: float = 2.0) -> Speed:
     return Speed(1 / products, 1 / _fastest(_plain_round(), 0.4 * budget_s))
 
 
+def trains_in() -> str:
+    """The type of training's products on this machine's processor, as `EAILKIT_PRECISION` has it."""
+    from eailkit.training import multiplies_bf16
+
+    return "bfloat16" if multiplies_bf16("cpu") else "float32"
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What a notebook took once: seconds, with how many threads, on a machine of which speed."""

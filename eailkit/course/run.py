@@ -22,7 +22,7 @@ from typing import Any
 from eailkit.course import report
 from eailkit.course.doctor import describe, examine, repository_folder
 from eailkit.course.execute import Execution, own_kernel
-from eailkit.course.expect import Speed, default_jobs, expected_s, measure, recorded, room_for, threads_each
+from eailkit.course.expect import Speed, default_jobs, expected_s, measure, recorded, room_for, threads_each, trains_in
 from eailkit.course.graph import Plan
 from eailkit.course.guard import alone_in, stop_requests
 from eailkit.course.html import widget_states
@@ -93,6 +93,7 @@ def run_course(
         course = CourseRun(
             folder, profile, started, runs, parameters,
             jobs=jobs, threads=threads_each(beside), speed=asdict(speed) if speed else {},
+            trains_in=trains_in() if speed else "",
         )  # fmt: skip
         return _Conductor(paths, course, speed, say).conduct(asked)
 

@@ -39,6 +39,7 @@ class CourseRun:
     Attributes:
         jobs: notebooks side by side, at most. threads: that each of them computes with.
         speed: of one core, measured at the start (`expect.Speed` as a dict); {} where it wasn't.
+        trains_in: type of training's products, "bfloat16" or "float32"; "" where no speed was measured.
         seconds: from the beginning of the first notebook to the end of the last one that ended.
         versions: what `eailkit doctor` said at the start.
     """
@@ -52,6 +53,7 @@ class CourseRun:
     jobs: int = 1
     threads: int = 1
     speed: Mapping[str, float] = field(default_factory=dict)
+    trains_in: str = ""
 
     @property
     def ok(self) -> bool:
