@@ -26,8 +26,9 @@ class Level:
 
     Attributes:
         spacing_m: of the lattice on which the groups are laid, m: the points nearest to the middle of each box
-            (`neighbours.lattice_points`), around their mean. None takes farthest points and balls in index order, as
-            PointNet++ does.
+            (`neighbours.lattice_points`), around their mean. Meant for the last level before the one that groups all:
+            a level above would find its neighbours among the boxes' points, not their means. None takes farthest
+            points and balls in index order, as PointNet++ does.
     """
 
     centres: int
