@@ -247,7 +247,8 @@ class Neighbours:
     """Which points every set-abstraction level of a PointNet++ looks at, for a batch of clouds.
 
     Level l takes `centres[l]` out of the points of level l - 1 and groups `groups[l][r]` around them, one group per
-    radius r; of a level on a lattice the groups lie around the middles of its boxes. Indices are int16 where they fit, so a room of 400 quick clouds takes 0.7 MB.
+    radius r; of a level on a lattice the groups lie around the middles of its boxes. Indices are int16 where they fit,
+    so a room of 400 quick clouds takes 0.7 MB.
 
     Attributes:
         centres: per level (B, S).
