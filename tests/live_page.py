@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,7 @@ def example(seconds: float) -> tuple[Localizer, ImuStream]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--seconds", type=float, default=20.0)
