@@ -218,13 +218,13 @@ class Run:
         if made.key not in self._methods:
             found = Methods(
                 self.prepared, self.features(stage1), self.profile, stage1, stage2, velocity,
-                maps_dir=self._maps_dir(tags["stage1"], tags["stage2"]),
+                maps_dir=self.maps_dir_of(tags["stage1"], tags["stage2"]),
             )  # fmt: skip
             found.tracker_config = self._calibrated(found, made)
             self._methods[made.key] = found
         return self._methods[made.key]
 
-    def _maps_dir(self, stage1_tag: str, stage2_tag: str) -> Path:
+    def maps_dir_of(self, stage1_tag: str, stage2_tag: str) -> Path:
         made = identity(
             "heading maps", code=("eailkit.eail.inference",), data=self.prepared.identity, stage1=stage1_tag,
             stage2=stage2_tag, views=self.profile.views, sequence_s=self.profile.sequence_s,
