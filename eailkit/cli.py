@@ -26,6 +26,7 @@ _AT_HELP = "Before the heads, or after the one that was trained against video an
 _WEIGHTS_HELP = "A shipped name, a file of `eailkit.primus.model.save`, or the public PRIMUS checkpoint (.pt, .ckpt)."
 _JOBS_HELP = "Notebooks side by side.  [default: what takes least time here, as memory allows]"
 _OUT_HELP = "Folder of data, weights and scores."
+_TOWER_HELP = "Frozen vision-language model of a role: slip, clip or third = FILE or MODEL:FILE; may be repeated."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -183,29 +184,43 @@ def embed(imu: Sequence[str], weights: str, stride: float, at: str, out: str) ->
 @commands.command()
 @click.argument("name", type=click.Choice(list(registry.EXPERIMENTS)))
 @click.option("--profile", type=click.Choice(["quick", "bench", "paper"]), default="quick", help="Sizes and budget.")
+@click.option("--row", "rows", multiple=True, help="Of a table, such as table3/without-spatial; may be repeated.")
+@click.option("--seeds", "span", metavar="A:B", help="Seeds A to B - 1, such as 0:3.")
+@click.option("--seed", multiple=True, type=int, help="Default: the profile's; may be repeated.")
+@click.option("--jobs", default=0, type=click.IntRange(0), help="Processes of a table.  [default: one a core]")
+@click.option("--data", type=click.Path(), help="Ego-Exo4D root; SynthKitchen at the profile's size where none.")
+@click.option("--tower", "towers", multiple=True, metavar="ROLE=SPEC", help=_TOWER_HELP)
+@click.option("--dry-run", is_flag=True, help="Say what would be made, what is there, minutes and gigabytes.")
 @click.option("--out", type=click.Path(file_okay=False), help=f"{_OUT_HELP} Default: runs/bench, PRIMUS's runs/primus.")
 @click.option("--kitchens", type=click.Path(), help="SynthKitchen or Ego-Exo4D root that PRIMUS pretrains on too.")
 @click.option("--real", type=click.Path(), help="Folder of real recordings: ClassyGlass, or the walk of real-walk.")
 @click.option("--encoder", multiple=True, type=click.Choice(["paper", "ours"]), help="Default: both; may be repeated.")
-@click.option("--seed", multiple=True, type=int, help="Default: the profile's; may be repeated.")
 @click.option("--results", default="results", type=click.Path(file_okay=False), help="Folder of the ledger.")
-def reproduce(name: str, encoder: Sequence[str], seed: Sequence[int], results: str, **options) -> None:
-    """Train, score and record a table of EAIL or PRIMUS; a second call goes on from what is there.
+def reproduce(
+    name: str, rows: Sequence[str], span: str | None, seed: Sequence[int], towers: Sequence[str],
+    encoder: Sequence[str], results: str, **options,
+) -> None:  # fmt: skip
+    """Train, score and record tables of EAIL or PRIMUS; a second call goes on from what is there.
 
-    primus-fig4 to 6 are PRIMUS's figures; primus-lines is what needs no pretraining; primus-claims judges what the
-    others scored; primus-placement moves the sensor to other places on the head; joined is EAIL with PRIMUS's encoder.
+    table1 to table5 are EAIL's, states the sixteen of Table 3's switches, all every row of them. primus-fig4 to 6 are
+    PRIMUS's figures; primus-lines is what needs no pretraining; primus-claims judges what the others scored;
+    primus-placement moves the sensor to other places on the head; joined is EAIL with PRIMUS's encoder.
     """
     from eailkit.files import refuse_overwrite
 
-    request = registry.Request(name, encoders=tuple(encoder), seeds=tuple(seed), results_dir=results, **options)
-    refuse_overwrite([request.folder], [request.kitchens, request.real])
+    request = registry.Request(
+        name, encoders=tuple(encoder), seeds=(*seed, *_seeds(span)), rows=tuple(rows),
+        towers=tuple(map(_tower, towers)), results_dir=results, **options,
+    )  # fmt: skip
+    refuse_overwrite([request.folder], [request.kitchens, request.real, request.data])
     try:
         table = registry.reproduce(request)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"what was trained and scored stays in {request.folder}; the same command goes on"
         ) from None
-    click.echo(f"wrote {table}")
+    if table is not None:
+        click.echo(f"wrote {table}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -232,6 +247,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _interrupted(interrupt: BaseException | None) -> None:
     click.echo(f"interrupted; {interrupt}" if interrupt and str(interrupt) else "interrupted", err=True)
     sys.exit(130)
+
+
+def _seeds(span: str | None) -> tuple[int, ...]:
+    if span is None:
+        return ()
+    first, colon, last = span.partition(":")
+    if not (colon and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise click.BadParameter(f"{span!r} isn't A:B with A < B, such as 0:3.", param_hint="--seeds")
+    return tuple(range(int(first), int(last)))
+
+
+def _tower(text: str) -> tuple[str, str]:
+    role, _, spec = text.partition("=")
+    if role not in ("slip", "clip", "third") or not spec:
+        raise click.BadParameter(
+            f"{text!r} isn't slip=, clip= or third= and a file or MODEL:FILE, such as slip=slip_base_100ep.pt.",
+            param_hint="--tower",
+        )
+    return role, spec
 
 
 def _area(text: str) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -246,11 +246,16 @@ def per_recording(values: Float[Array, " windows"], recording: Sequence[Hashable
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bootstrap interval, in the unit of the values."""
+    """An estimate with its bootstrap interval, in the unit of the values.
+
+    Attributes:
+        p: two-sided, of "the mean is zero", from the same draws; NaN where none were drawn.
+    """
 
     mean: float
     low: float
     high: float
+    p: float = field(default=math.nan, compare=False)
 
     @property
     def excludes_zero(self) -> bool:
@@ -297,10 +302,19 @@ def bootstrap_interval(
         ValueError: lengths differ, nothing was given, or a value is NaN.
     """
     array = np.asarray(torch.as_tensor(values).cpu(), dtype=np.float64)
-    ways = [rooms, participants] + ([seeds] if seeds is not None else [])
+    means = _drawn_means(array, [rooms, participants] + ([seeds] if seeds is not None else []), draws, seed)
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return Interval(float(array.mean()), float(low), float(high), _two_sided(means))
+
+
+def _drawn_means(
+    array: Float[np.ndarray, " n"], ways: list[Sequence[Hashable]], draws: int, seed: int
+) -> Float[np.ndarray, " draws"]:
+    """Means of bootstrap draws over rooms, participants and seeds."""
     if any(len(way) != len(array) for way in ways) or len(array) == 0:
-        found = f"{len(array)} values, {len(rooms)} rooms and {len(participants)} participants"
-        found += f", {len(seeds)} seeds" if seeds is not None else ""
+        found = f"{len(array)} values, {len(ways[0])} rooms and {len(ways[1])} participants"
+        found += f", {len(ways[2])} seeds" if len(ways) > 2 else ""
         raise ValueError(f"bootstrap_interval: found {found}; expected as many of each, at least one.")
     if np.isnan(array).any():
         raise ValueError("bootstrap_interval: found NaN values; expected numbers; leave empty recordings out first.")
@@ -316,9 +330,29 @@ def bootstrap_interval(
         total = weight.sum(1)
         keep = total > 0
         means.append((weight[keep] @ array) / total[keep])
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(np.concatenate(means)[:draws], [tail, 1.0 - tail])
-    return Interval(float(array.mean()), float(low), float(high))
+    return np.concatenate(means)[:draws]
+
+
+def _two_sided(means: Float[np.ndarray, " draws"]) -> float:
+    """p of "no difference": twice the share of draws on the smaller side of zero, never below 2 / (draws + 1)."""
+    beyond = min((means <= 0).sum(), (means >= 0).sum())
+    return float(min(1.0, 2 * (beyond + 1) / (len(means) + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values adjusted for their number (Holm, 1979): below 0.05 for any false one in at most 5 % of such families.
+
+    p'_(k) = max_{j <= k} min(1, (m - j + 1) p_(j)),  p_(1) <= ... <= p_(m).
+
+    Example:
+        >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+        [0.03, 0.06, 0.06]
+    """
+    order, adjusted, highest = np.argsort(p_values, kind="stable"), [0.0] * len(p_values), 0.0
+    for rank, k in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * float(p_values[k])))
+        adjusted[k] = highest
+    return adjusted
 
 
 def _draw_counts(rng: np.random.Generator, draws: int, n: int) -> Int[np.ndarray, "draws n"]:

@@ -6,6 +6,7 @@ so that the command line can list them all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ class Request:
         encoders: PRIMUS's, "paper" or "ours"; both where empty.
         seeds: the profile's, or 0, where empty.
         results_dir: folder of the ledger.
+        rows: of a table, by id or name; all where empty.
+        jobs: processes of a table; one a core where 0.
+        data: Ego-Exo4D root that a table is made on; SynthKitchen where None.
+        towers: (role, spec) pairs of a table, see `rows.variants.Variants`.
+        dry_run: say what would be made and what it costs, and make nothing.
     """
 
     name: str
@@ -36,6 +42,11 @@ class Request:
     encoders: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     results_dir: str | Path = "results"
+    rows: tuple[str, ...] = ()
+    jobs: int = 0
+    data: str | Path | None = None
+    towers: tuple[tuple[str, str], ...] = ()
+    dry_run: bool = False
 
     @property
     def folder(self) -> Path:
@@ -46,8 +57,10 @@ class Request:
     def command(self) -> str:
         """The command that asks for the same; folders that a reader has elsewhere are named by their option."""
         told = f"eailkit reproduce {self.name} --profile {self.profile}"
-        told += "".join(f" --{k} {k.upper()}" for k in ("kitchens", "real") if getattr(self, k))
-        return told + "".join(f" --encoder {e}" for e in self.encoders) + "".join(f" --seed {s}" for s in self.seeds)
+        told += "".join(f" --{k} {k.upper()}" for k in ("kitchens", "real", "data") if getattr(self, k))
+        told += "".join(f" --tower {role}={role.upper()}" for role, _ in self.towers)
+        told += "".join(f" --encoder {e}" for e in self.encoders) + "".join(f" --row {r}" for r in self.rows)
+        return told + "".join(f" --seed {s}" for s in self.seeds)
 
     @property
     def options(self) -> dict:
@@ -64,19 +77,22 @@ class Experiment:
         run: makes the table and returns its path.
         out: default folder.
         needs_real: whether it can't do without `Request.real`.
+        by_rows: whether it is made row by row and takes rows, jobs, data, towers and a dry run.
     """
 
     about: str
     run: Callable[[Request], Path]
     out: str = "runs/bench"
     needs_real: bool = False
+    by_rows: bool = False
 
 
-def reproduce(request: Request) -> Path:
-    """Make (or find) all that an experiment needs, write its table, and return the table's path.
+def reproduce(request: Request) -> Path | None:
+    """Make (or find) all that an experiment needs, write its table, and return the table's path; None of a dry run.
 
     Raises:
-        ConfigError: no such experiment, real recordings that it needs aren't given, or as it says itself.
+        ConfigError: no such experiment, an option that it doesn't take, real recordings that it needs aren't given,
+            or as it says itself.
     """
     if request.name not in EXPERIMENTS:
         raise ConfigError(
@@ -85,7 +101,30 @@ def reproduce(request: Request) -> Path:
     experiment = EXPERIMENTS[request.name]
     if experiment.needs_real and request.real is None:
         raise ConfigError(f"{request.name}: found no real recordings; expected their folder; give --real FOLDER.")
+    only_rows = {"row": request.rows, "data": request.data, "tower": request.towers, "dry-run": request.dry_run}
+    if not experiment.by_rows and (given := [k for k, v in only_rows.items() if v]):
+        those = ", ".join(name for name, e in EXPERIMENTS.items() if e.by_rows)
+        raise ConfigError(f"{request.name}: found --{given[0]}, which only {those} take; leave it out.")
     return experiment.run(request)
+
+
+def _rows(*tables: str) -> Callable[[Request], Path | None]:
+    def run(request: Request) -> Path | None:
+        from eailkit.experiments.rows.plan import told
+        from eailkit.experiments.rows.reproduce import Asked, reproduce_tables
+        from eailkit.experiments.rows.work import Place
+
+        data = None if request.data is None else str(request.data)
+        place = Place(str(request.folder), request.profile, data, request.towers)
+        jobs = request.jobs or len(os.sched_getaffinity(0))
+        asked = Asked(tables, place, request.rows, request.seeds, jobs)
+        if request.dry_run:
+            print(told(asked))
+            return None
+        paths = reproduce_tables(asked, **request.options)
+        return paths[-1] if paths else Path(request.results_dir) / f"{tables[-1]}_{request.profile}.json"
+
+    return run
 
 
 def _localization(request: Request) -> Path:
@@ -172,7 +211,17 @@ def _primus_row(about: str, run: Callable[[Request], Path]) -> Experiment:
     return Experiment(about, run, out="runs/primus")
 
 
+TABLES_ABOUT = {  # as `experiments.rows.catalog.ABOUT`, which takes seconds to import
+    "table1": "localization: velocity nets, NILoc+, EAIL, the tracker",
+    "table2": "actions: DeepConvLSTM, EVI-MAE, IMU2CLIP, EAIL",
+    "table3": "EAIL without vision and language, action loss, spatial or temporal module",
+    "table4": "the action head without the point cloud or the location attention",
+    "table5": "towers, sequence lengths, residuals, stage 1 alone",
+    "states": "the sixteen states of Table 3's four switches",
+}
 EXPERIMENTS: dict[str, Experiment] = {
+    **{name: Experiment(about, _rows(name), by_rows=True) for name, about in TABLES_ABOUT.items()},
+    "all": Experiment("every row of the tables above", _rows(*TABLES_ABOUT), by_rows=True),
     "localization": Experiment(
         "EAIL beside its references, its criteria, over time, its parts and bounds", _localization
     ),

@@ -8,11 +8,12 @@ Velocity methods are told the first position too, in the paper and here, and so 
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from eailkit.errors import ConfigError
-from eailkit.experiments.rows.variants import FULL, Variant, slug
+from eailkit.experiments.rows.variants import FULL, Variant
 
 INFERRED, PUBLISHED = "inferred", "published"
 PLACES, ACTIONS = ("SR@0.2m", "SR@0.4m", "SR@0.6m", "RS"), ("top1", "top5")
@@ -54,8 +55,9 @@ class Row:
 
     @property
     def id(self) -> str:
-        """What `--row` takes: "table3/w-o-spatial"."""
-        return f"{self.table}/{slug(self.name).lower()}"
+        """What `--row` takes: "table3/without-spatial"."""
+        plain = self.name.replace("w/o", "without").replace(" + ", " with ")
+        return f"{self.table}/{re.sub(r'[^a-z0-9.]+', '-', plain.lower()).strip('-')}"
 
 
 def _eail(table: str, name: str, paper: str = "", metrics: tuple[str, ...] = PLACES + ACTIONS, **changes) -> Row:

@@ -137,6 +137,15 @@ class Maker:
         if method.kind in TWO_STAGES:
             self.variants.features(self.variants.train_stage1(method.variant))
 
+    def has_features(self, method: Method) -> bool:
+        """Whether the stage 1 that a method reads is trained and has embedded every take and room."""
+        stage1 = self.variants.found_stage1(method.variant)
+        return stage1 is not None and self.run.has_features(stage1)
+
+    def forget(self) -> None:
+        """Drop features from memory; they stay on disk."""
+        self.run.forget_features()
+
     def identity(self, method: Method, protocol: str) -> Identity | None:
         """What names a method's answers; None while a part that names them isn't trained yet."""
         run, parts = self.run, {}
