@@ -163,7 +163,7 @@ def counted(profile: Profile, seconds: int) -> Profile:
     steps_1 = ceil(epochs_1 * seconds / batch_1): a window a second. 564.13 h are 2,030,868 windows, 31,733 batches of
     64 an epoch, 7.93 million steps of 250 epochs; were those the hours of four cameras, 1.98 million.
     steps_2 = ceil(epochs_2 * seconds / T / batch_2): sequences of T = 10 s that don't overlap, each second once an
-    epoch; 317,323 steps of 100 epochs. The paper doesn't say how it cuts sequences: at a stride of 1 s it would be ten
+    epoch; 317,324 steps of 100 epochs. The paper doesn't say how it cuts sequences: at a stride of 1 s it would be ten
     times as many.
 
     The rows of Table 3 train as stage 2 does; velocity and NILoc+, of which the paper gives no epochs, keep their

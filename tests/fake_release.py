@@ -1,4 +1,4 @@
-"""A small Ego-Exo4D download as its documentation describes it, written without eailkit: the counterpart of the readers.
+"""A small Ego-Exo4D download as its documentation has it, written without eailkit: the counterpart of the readers.
 
 Integers for uids, keys that other releases lack, captures of several takes on one device clock, trajectories at 1 kHz,
 videos at 30 fps, a cloud a take, passes of several annotators, keysteps with taxonomy and vocabulary. The IMU is
@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 TILT = Rotation.from_euler("x", 0.4)  # sensor to head
 STEPS = ("Get knife", "Chop onion", "Washing hands", "Wash tomato", "Carefully crack the egg", "Stir the eggs", "Plate")
-STEP_S = 3.0
+STEP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ def _write_take(folder: Path, entry: Entry, seconds: int, video: bool) -> None:
     noise = np.random.default_rng(entry.number)
     acc, gyro = acc + noise.normal(0, 0.02, acc.shape), gyro + noise.normal(0, 1e-3, gyro.shape)
     columns = {"t_ns": np.round((t + begin) * 1e9).astype(np.int64)}
-    columns |= {f"{k}_{a}": v[:, i].astype("f4") for k, v in (("acc", acc), ("gyro", gyro)) for i, a in enumerate("xyz")}
+    columns |= {
+        f"{k}_{a}": v[:, i].astype("f4") for k, v in (("acc", acc), ("gyro", gyro)) for i, a in enumerate("xyz")
+    }
     metadata = {"label": "imu-left", "R_head_sensor": json.dumps(TILT.as_matrix().tolist())}
     metadata["T_device_imu"] = json.dumps(np.eye(4).tolist())
     pa.parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), folder / "imu-left.parquet")
@@ -126,7 +128,11 @@ def _write_take(folder: Path, entry: Entry, seconds: int, video: bool) -> None:
     t = np.arange(-0.3, seconds + 0.3, 1e-3)
     quat = (Rotation.from_euler("z", turned_at(t)[:, None]) * TILT).as_quat()
     stamps = np.round((t + begin) * 1e6).astype(np.int64)
-    columns = {"graph_uid": [graph] * len(t), "tracking_timestamp_us": stamps, "utc_timestamp_ns": stamps * 1000 + 10**18}
+    columns = {
+        "graph_uid": [graph] * len(t),
+        "tracking_timestamp_us": stamps,
+        "utc_timestamp_ns": stamps * 1000 + 10**18,
+    }
     columns |= {f"t{a}_world_device": position_at(t)[:, i] for i, a in enumerate("xyz")}
     columns |= {f"q{a}_world_device": quat[:, i] for i, a in enumerate("xyzw")}
     columns |= {f"gravity_{a}_world": np.full(len(t), g) for a, g in zip("xyz", (0.0, 0.0, -9.81), strict=True)}

@@ -1,4 +1,4 @@
-"""`--profile paper` on an Ego-Exo4D download: its takes, splits, classes and clocks by rule, and a step of every stage."""
+"""The paper's profile on an Ego-Exo4D download: takes, splits, classes and clocks by rule, a step of every stage."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from fake_dataset import one_sentence, position_at, write_dataset
 from fake_release import Entry, entries, start_s, step_at, turned_at, write_release
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_vision_language import slip_file  # noqa: F401
+from test_vision_language import write_slip
 
 from eailkit.datasets import EgoExo4D
 from eailkit.datasets.cooking import CookingConfig, cooking_root
@@ -34,7 +34,7 @@ from eailkit.recording import PointMap
 from eailkit.synthkitchen.version import SYNTHKITCHEN_VERSION
 from eailkit.training import TrainConfig
 
-SECONDS = 15
+SECONDS = 12
 ONE = TrainConfig(steps=1, warmup_steps=0)
 SMALL = replace(  # the paper's profile but for the sizes that cost time, a step of each training
     PAPER, points_variant="quick", points_per_cell=64, imu_width=8, embed_dim=24, conv_channels=8, views=1,
@@ -49,9 +49,16 @@ def release(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(release, slip_file, tmp_path_factory) -> Run:  # noqa: F811
+def slip_weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("slip") / "slip_small.pt"
+    write_slip(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(release, slip_weights, tmp_path_factory) -> Run:
     torch.set_num_threads(1)
-    return Run(tmp_path_factory.mktemp("run"), SMALL, data=release, towers=slip_file[0], progress=False)
+    return Run(tmp_path_factory.mktemp("run"), SMALL, data=release, towers=slip_weights, progress=False)
 
 
 def test_everything_of_a_take_is_on_one_clock(run):
@@ -105,7 +112,7 @@ def test_a_step_of_every_stage_on_the_release(run):
     table = run.reference_table(stage1, stage2)
     assert set(table.scores.split) == {"test-seen", "test-unseen"}
     ours = table.scores[table.scores.method.isin([FULL, TRACKED, "dead reckoning", "IMU alone"])]
-    assert set(ours.take) == {t.name for s in ("test-seen", "test-unseen") for t in run.prepared.by_split(s)}
+    assert set(ours["take"]) == {t.name for s in ("test-seen", "test-unseen") for t in run.prepared.by_split(s)}
     assert ours[[m for m in METRICS if m.startswith("success")]].notna().all().all()
     assert not run.shipped
     without, _ = run.train_stage1(use_vision_language=False)
@@ -113,8 +120,8 @@ def test_a_step_of_every_stage_on_the_release(run):
     assert math.isfinite(history.steps[0]["total"])
 
 
-def test_epochs_are_counted_into_steps_of_what_was_found(run, release, slip_file):  # noqa: F811
-    counting = Run(run.dir, replace(SMALL, epochs=(250, 100)), data=release, towers=slip_file[0], progress=False)
+def test_epochs_are_counted_into_steps_of_what_was_found(run, release, slip_weights):
+    counting = Run(run.dir, replace(SMALL, epochs=(250, 100)), data=release, towers=slip_weights, progress=False)
     seconds = training_seconds(run.prepared)
     assert seconds == 6 * SECONDS
     assert counting.profile.stage1.steps == math.ceil(250 * seconds / 8)
@@ -185,7 +192,7 @@ def test_no_split_tests_unseen_what_training_has_seen(takes, seed, own_clouds):
     try:
         found = draw_splits(takes[::-1], config)
     except DatasetError as fault:
-        assert "too few for" in str(fault)
+        assert "too few for" in str(fault) or "without a map" in str(fault)
         return
     assert found == draw_splits(takes, config)  # whatever order the lists have
     assert set(found.split.values()) == set(SPLITS)
@@ -242,7 +249,7 @@ def test_a_class_is_the_verb_of_a_step():
         "turn on the stove": "turn", "Slowly": "",
     }  # fmt: skip
     assert {name: step_verb(name) for name in expected} == expected
-    assert base_forms("slicing")[0] == "slice" and "stir" in base_forms("stirring") and base_forms("bring") == ()
+    assert base_forms("slicing")[0] == "slice" and "stir" in base_forms("stirring") and "cook" in base_forms("cooked")
     assert "wash" in base_forms("washes") and "chop" in base_forms("chopped") and base_forms("cut") == ()
 
 
@@ -257,6 +264,7 @@ def test_classes_are_the_most_frequent_verbs_of_training_alone():
     assert found.of("Sliced thinly") == found.of("SLICING ham") == "slice"  # forms that training didn't have
     assert found.of("Get eggs") == found.of("Dance") == found.of("") == ""
     assert found == keystep_classes(dict(reversed(training.items())), count=3)
+    assert keystep_classes({"a": [Segment(0, 1, "Peeling")]}).of("Peel carrot") == "peeling"
     with pytest.raises(DatasetError, match="no named step"):
         keystep_classes({"a": [Segment(0, 1, "3")]})
 
@@ -396,13 +404,15 @@ def test_kitchens_named_in_captures_json_alone_are_found(short_release, tmp_path
     assert EgoExo4D(data_root(root, tmp_path / "a")).splits == EgoExo4D(data_root(short_release, tmp_path / "b")).splits
 
 
-def test_slip_comes_by_its_file_and_its_absence_is_said_before_hours_of_work(short_release, slip_file, tmp_path, monkeypatch):  # noqa: E501, F811
+def test_slip_comes_by_its_file_and_its_absence_is_said_before_hours_of_work(
+    short_release, slip_weights, tmp_path, monkeypatch
+):
     monkeypatch.delenv("EAILKIT_SLIP", raising=False)
     with pytest.raises(CheckpointError) as error:
         Run(tmp_path / "a", SMALL, data=short_release, progress=False).train_stage1()
     one_sentence(error, "no checkpoint of SLIP", "EAILKIT_SLIP")
     assert not list((tmp_path / "a").glob("cache*"))
-    monkeypatch.setenv("EAILKIT_SLIP", str(slip_file[0]))
+    monkeypatch.setenv("EAILKIT_SLIP", str(slip_weights))
     assert Run(tmp_path / "a", SMALL, data=short_release, progress=False).towers.name == "slip_small"
     with pytest.raises(CheckpointError) as error:
         Run(tmp_path / "a", replace(SMALL, embed_dim=512), data=short_release, progress=False).dataset()

@@ -142,7 +142,7 @@ def _homes(takes: Sequence[CookingTake], group: dict[str, str]) -> dict[str, str
 
 
 def _scan(members: Sequence[CookingTake], allowed: set[str], group: dict[str, str]) -> str:
-    """The take of a frame whose cloud is its map: in a seen kitchen one that can train, elsewhere one that can't test."""
+    """The take whose cloud is its frame's map: in a seen kitchen one that can train, elsewhere one that can't test."""
     seen = group[members[0].kitchen] == "seen"
     return min((t for t in members if t.cloud), key=lambda t: ((t.name in allowed) != seen, t.name)).name
 

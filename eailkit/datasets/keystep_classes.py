@@ -17,7 +17,7 @@ from eailkit.errors import DatasetError
 
 CLASSES = 35
 # Words that stand before the verb of a step: "Slowly insert ...", "(Optional) then add ...".
-_BEFORE = frozenset("a again also and carefully finally first gently next now optional optionally the then to".split())
+_BEFORE = frozenset(("a", "again", "also", "and", "finally", "first", "next", "now", "optional", "the", "then", "to"))
 _VERBS_IN_LY = frozenset(("apply", "multiply", "supply", "reply", "rely", "fly"))
 
 
@@ -38,10 +38,12 @@ class KeystepClasses:
     forms: dict[str, str]
 
     def of(self, step_name: str) -> str:
-        """The class of a step, "" where it falls into none; a form that training never saw is reduced as others are."""
+        """The class of a step, "" where it falls into none; a form that training never saw is joined as others are."""
         verb = step_verb(step_name)
         verb = self.forms.get(verb) or _joined(verb, self.names)
-        return verb if verb in self.names else ""
+        if verb in self.names:
+            return verb
+        return next((name for name in self.names if verb and verb in base_forms(name)), "")
 
 
 def step_verb(step_name: str) -> str:

@@ -74,7 +74,7 @@ class Run:
         self.dir.mkdir(parents=True, exist_ok=True)
         asked = _seeded(get_profile(profile) if isinstance(profile, str) else profile, seed)
         self._asked = replace(asked, vision_language=_towers_spec(towers or asked.vision_language))
-        self._data, self._cooking = data, cooking
+        self._data, self._cooking = None if data is None else Path(data).expanduser(), cooking
         self.progress, self.seed = progress, seed
         self.shipped: set[str] = set()  # stages that came from shipped weights: no result of theirs is recorded
         self.histories: dict[str, History] = {}
@@ -118,7 +118,7 @@ class Run:
         """The dataset as windows, labels and local clouds."""
         root = self.dataset()
         options = {"points_per_cell": self._asked.points_per_cell}
-        if self._data is not None and not carries_splits(Path(self._data)):
+        if self._data is not None and not carries_splits(self._data):
             options["frame_size"] = FRAME_PX
         cache = self.dir / f"cache-{self._asked.name}.{cache_identity(root, **options).key}"
         return prepare(root, cache, **options, progress=self.progress)
@@ -141,8 +141,8 @@ class Run:
         """
         if self._asked.vision_language == "slip":
             raise CheckpointError(
-                f"profile {self._asked.name}: found no checkpoint of SLIP, which can't be shipped; expected a file such "
-                "as slip_base_100ep.pt; download it and name it in the environment variable EAILKIT_SLIP."
+                f"profile {self._asked.name}: found no checkpoint of SLIP, which can't be shipped; expected a file "
+                "such as slip_base_100ep.pt; download it and name it in the environment variable EAILKIT_SLIP."
             )
         return vision_language.load(self._asked.vision_language)
 
