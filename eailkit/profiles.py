@@ -8,6 +8,7 @@ the paper's, `PAPER` has it; what the paper leaves open is written in the docstr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from eailkit.errors import ConfigError
@@ -52,6 +53,8 @@ class Profile:
         stage1, stage2: training of the two stages; ablation: of each row of Table 3; velocity and imu_alone: of
             the two learned baselines.
         eval_stride_s: step between the windows whose probabilities are averaged.
+        epochs: of stage 1 and of stage 2, where the paper counts so; `counted` makes them steps. None: steps as they
+            stand.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Profile:
     sequence_s: int = 10
     eval_stride_s: int = 1
     seeds: tuple[int, ...] = (0,)
+    epochs: tuple[int, int] | None = None
 
 
 QUICK = Profile(
@@ -129,14 +133,14 @@ BENCH = replace(
     seeds=(0, 1, 2),
 )  # fmt: skip
 
-PAPER = replace(  # EAIL section 5.1; 250 and 100 epochs become steps once the recordings are counted
+PAPER = replace(  # EAIL section 5.1; the steps stand in until `counted` knows the recordings
     BENCH,
     name="paper",
     points_variant="ssg", points_per_cell=8192, embed_dim=512, conv_channels=64, conv_blocks="full",
     stage1_batch=64, stage2_batch=64,
     stage1=TrainConfig(steps=250_000, precision="bf16-mixed"),
     stage2=TrainConfig(steps=100_000),
-    vision_language="slip",
+    vision_language="slip", epochs=(250, 100),
 )  # fmt: skip
 
 PROFILES = {p.name: p for p in (SMOKE, QUICK, BENCH, PAPER)}
@@ -151,6 +155,41 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise ConfigError(f"profile: found '{name}'; expected one of {', '.join(PROFILES)}; choose one of these.")
     return PROFILES[name]
+
+
+def counted(profile: Profile, seconds: int) -> Profile:
+    """The profile with its epochs as steps of what was found; as it is where it counts none.
+
+    steps_1 = ceil(epochs_1 * seconds / batch_1): a window a second. 564.13 h are 2,030,868 windows, 31,733 batches of
+    64 an epoch, 7.93 million steps of 250 epochs; were those the hours of four cameras, 1.98 million.
+    steps_2 = ceil(epochs_2 * seconds / T / batch_2): sequences of T = 10 s that don't overlap, each second once an
+    epoch; 317,324 steps of 100 epochs. The paper doesn't say how it cuts sequences: at a stride of 1 s it would be ten
+    times as many.
+
+    The rows of Table 3 train as stage 2 does; velocity and NILoc+, of which the paper gives no epochs, keep their
+    steps. Checkpoints are an epoch apart at least.
+
+    Args:
+        seconds: of training takes, with a place (`experiments.data_root.training_seconds`).
+
+    Raises:
+        ConfigError: no second was found.
+    """
+    if profile.epochs is None:
+        return profile
+    if seconds < 1:
+        raise ConfigError(f"seconds: found {seconds}; expected 1 or more of training takes; check the splits.")
+    stage1 = _epochs_as_steps(profile.stage1, profile.epochs[0], seconds / profile.stage1_batch)
+    sequences = seconds / profile.sequence_s
+    stage2 = _epochs_as_steps(profile.stage2, profile.epochs[1], sequences / profile.stage2_batch)
+    return replace(
+        profile, stage1=stage1, stage2=stage2, ablation=replace(stage2, seed=profile.ablation.seed), epochs=None
+    )
+
+
+def _epochs_as_steps(train: TrainConfig, epochs: int, batches: float) -> TrainConfig:
+    often = max(train.checkpoint_every, math.ceil(batches))
+    return replace(train, steps=math.ceil(epochs * batches - 1e-9), checkpoint_every=often)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ DEPENDS = {  # field of a profile -> what it shapes
     "stage1": BEHIND, "stage2": REASONED, "ablation": {"ablation"},
     "velocity": {"velocity", "tracker"}, "imu_alone": {"imu alone"},
     "sequence_s": SECOND, "eval_stride_s": {"predictions", "tracker"}, "name": set(), "seeds": set(),
+    "epochs": set(),  # `counted` makes them steps, which do
 }  # fmt: skip
 
 

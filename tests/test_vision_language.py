@@ -51,9 +51,8 @@ class ClipText(nn.Module):
         return x[torch.arange(len(x)), tokens.argmax(dim=1)] @ self.text_projection
 
 
-@pytest.fixture(scope="module")
-def slip_file(tmp_path_factory):
-    """A small checkpoint in SLIP's format with random weights, and the modules that it was made from."""
+def write_slip(path):
+    """Write a small checkpoint in SLIP's format with random weights; the modules that it was made from."""
     torch.manual_seed(0)
     vision = timm.models.vision_transformer.VisionTransformer(
         img_size=32, patch_size=8, embed_dim=128, depth=2, num_heads=2, num_classes=0
@@ -63,13 +62,18 @@ def slip_file(tmp_path_factory):
     state = {f"visual.{k}": v for k, v in vision.state_dict().items()} | dict(text.state_dict())
     state |= {"image_projection": projection, "logit_scale": torch.tensor(2.6)}
     state["image_mlp.layer1.weight"] = torch.ones(2, 2)
-    path = tmp_path_factory.mktemp("slip") / "slip_small.pt"
     content = {
         "epoch": 25, "state_dict": {f"module.{k}": v for k, v in state.items()}, "optimizer": {"state": {}},
         "best_acc1": 1.0, "args": argparse.Namespace(model="SLIP_VITB16", lr=3e-3),
     }  # fmt: skip
     torch.save(content, path)
-    return path, vision, text, projection
+    return vision, text, projection
+
+
+@pytest.fixture(scope="module")
+def slip_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("slip") / "slip_small.pt"
+    return path, *write_slip(path)
 
 
 def test_slip_checkpoint_gives_the_outputs_of_its_modules(slip_file):

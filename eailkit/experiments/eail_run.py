@@ -8,6 +8,7 @@ back on both shipped stages, saying so; a shipped stage never stands beside one 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from eailkit import vision_language
 from eailkit.baselines import niloc, oracles, priors
+from eailkit.datasets.cooking import CookingConfig
 from eailkit.eail.evaluation import Table
 from eailkit.eail.features import Features, embed_dataset, features_identity
 from eailkit.eail.inference import stage2_config, stage2_identity, train_stage2
@@ -28,10 +30,11 @@ from eailkit.eail.tracker import TrackerConfig
 from eailkit.eail.velocity import VelocityNet, train_velocity
 from eailkit.errors import CheckpointError
 from eailkit.experiments.bounds import bounds
+from eailkit.experiments.data_root import FRAME_PX, carries_splits, data_root, training_seconds
 from eailkit.experiments.methods import FULL, LIVE, OTHER_IMU, PUBLISHED, TRACKED, Methods
 from eailkit.files import write_json
 from eailkit.localize import QUICK_WEIGHTS, Localizer
-from eailkit.profiles import Profile, get_profile
+from eailkit.profiles import Profile, counted, get_profile
 from eailkit.provenance import Identity, identity, weights_tag
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig
@@ -56,26 +59,50 @@ class Run:
         run_dir: where everything lies; made when missing.
         profile: name of a profile, or one.
         seed: added to every training seed, for repeated runs.
+        data: root of the recordings: SynthKitchen's, or an Ego-Exo4D download (`data_root`); a SynthKitchen of the
+            profile's size is made where None.
+        cooking: how an Ego-Exo4D download is split and labelled.
+        towers: the vision-language model, see `vision_language.load`; the profile's where None. For "slip" that is the
+            checkpoint file that the environment's EAILKIT_SLIP names.
     """
 
-    def __init__(self, run_dir: str | Path, profile: str | Profile = "quick", *, seed: int = 0, progress: bool = True):
+    def __init__(
+        self, run_dir: str | Path, profile: str | Profile = "quick", *, seed: int = 0, progress: bool = True,
+        data: str | Path | None = None, cooking: CookingConfig | None = None, towers: str | Path | None = None,
+    ):  # fmt: skip
         self.dir = Path(run_dir)
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.profile = _seeded(get_profile(profile) if isinstance(profile, str) else profile, seed)
+        asked = _seeded(get_profile(profile) if isinstance(profile, str) else profile, seed)
+        self._asked = replace(asked, vision_language=_towers_spec(towers or asked.vision_language))
+        self._data, self._cooking = None if data is None else Path(data).expanduser(), cooking
         self.progress, self.seed = progress, seed
         self.shipped: set[str] = set()  # stages that came from shipped weights: no result of theirs is recorded
         self.histories: dict[str, History] = {}
         self._features: dict[str, Features] = {}  # by the keys of their identities, as the next
         self._methods: dict[str, Methods] = {}
 
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile that was asked for, epochs counted into steps of the dataset, which is prepared for that."""
+        return counted(self._asked, training_seconds(self.prepared)) if self._asked.epochs else self._asked
+
     @property
     def weights_dir(self) -> Path:
         """Folder of the checkpoints of this seed."""
-        return self.dir / f"weights-{self.profile.name}-{self.seed}"
+        return self.dir / f"weights-{self._asked.name}-{self.seed}"
 
     def dataset(self) -> Path:
-        """SynthKitchen at the profile's size; made on the first call, resumed when it was cut off."""
-        out, size = dataset_folder(self.dir, self.profile), self.profile.data
+        """Root of the recordings: of `data`, checked, else SynthKitchen at the profile's size, made or finished.
+
+        Raises:
+            DatasetError, RecordingError: `data` can't be used, see `data_root`.
+            CheckpointError: there is `data`, and the vision-language model can't be loaded: said before hours of work.
+        """
+        if self._data is not None:
+            root = data_root(self._data, self.dir, self._cooking)
+            self._check_towers()
+            return root
+        out, size = dataset_folder(self.dir, self._asked), self._asked.data
         return synthesize(
             out, rooms=size.seen_rooms + size.val_unseen_rooms + size.test_unseen_rooms, participants=size.participants,
             minutes=size.minutes, seed=size.seed, progress=self.progress,
@@ -89,8 +116,11 @@ class Run:
     @cached_property
     def prepared(self) -> Prepared:
         """The dataset as windows, labels and local clouds."""
-        root, options = self.dataset(), {"points_per_cell": self.profile.points_per_cell}
-        cache = self.dir / f"cache-{self.profile.name}.{cache_identity(root, **options).key}"
+        root = self.dataset()
+        options = {"points_per_cell": self._asked.points_per_cell}
+        if self._data is not None and not carries_splits(self._data):
+            options["frame_size"] = FRAME_PX
+        cache = self.dir / f"cache-{self._asked.name}.{cache_identity(root, **options).key}"
         return prepare(root, cache, **options, progress=self.progress)
 
     def is_prepared(self) -> bool:
@@ -114,8 +144,24 @@ class Run:
 
     @cached_property
     def towers(self) -> VisionLanguage:
-        """The frozen vision-language model."""
-        return vision_language.load(self.profile.vision_language)
+        """The frozen vision-language model.
+
+        Raises:
+            CheckpointError: it can't be loaded.
+        """
+        if self._asked.vision_language == "slip":
+            raise CheckpointError(
+                f"profile {self._asked.name}: found no checkpoint of SLIP, which can't be shipped; expected a file "
+                "such as slip_base_100ep.pt; download it and name it in the environment variable EAILKIT_SLIP."
+            )
+        return vision_language.load(self._asked.vision_language)
+
+    def _check_towers(self) -> None:
+        if self.towers.embed_dim != self._asked.embed_dim:
+            raise CheckpointError(
+                f"{self._asked.vision_language}: found a vision-language model of {self.towers.embed_dim} numbers a "
+                f"vector; expected {self._asked.embed_dim}, as profile {self._asked.name} has; give another model."
+            )
 
     @cached_property
     def vision_language_targets(self) -> VisionLanguageTargets:
@@ -351,6 +397,11 @@ def methods_identity(prepared: Prepared, profile: Profile, tags: dict[str, str])
         "methods", code=("eailkit.experiments.methods",), data=prepared.identity, sequence_s=profile.sequence_s,
         eval_stride_s=profile.eval_stride_s, **tags,
     )  # fmt: skip
+
+
+def _towers_spec(spec: str | Path) -> str:
+    """What `vision_language.load` is asked for: "slip" alone is the file that EAILKIT_SLIP names."""
+    return os.environ.get("EAILKIT_SLIP") or "slip" if str(spec) == "slip" else str(spec)
 
 
 def _seeded(profile: Profile, seed: int) -> Profile:
