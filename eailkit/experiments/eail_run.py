@@ -123,16 +123,6 @@ class Run:
         cache = self.dir / f"cache-{self._asked.name}.{cache_identity(root, **options).key}"
         return prepare(root, cache, **options, progress=self.progress)
 
-    def is_prepared(self) -> bool:
-        """Whether `prepared` would only read; nothing is made to answer."""
-        root = dataset_folder(self.dir, self.profile)
-        if not (root / "takes.json").is_file() or not (root / "splits.json").is_file():
-            return False
-        made = cache_identity(root, points_per_cell=self.profile.points_per_cell)
-        takes = self.dir / f"cache-{self.profile.name}.{made.key}" / "takes"
-        wanted = [t for t in json.loads((root / "takes.json").read_text()) if t.get("parent_task_name") != "scan"]
-        return takes.is_dir() and len([p for p in takes.glob("*.npz") if not p.name.startswith(".")]) >= len(wanted)
-
     def causal_takes(self, splits: tuple[str, ...]) -> dict[str, TakeCache]:
         """The takes of some splits, by name, with orientation from past samples alone, as a live system has it."""
         root = self.dataset()
@@ -202,13 +192,6 @@ class Run:
         if key not in self._features:
             self._features[key] = self._embed(model)
         return self._features[key]
-
-    def has_features(self, model: Stage1) -> bool:
-        """Whether `features` would only read: every take and room, and every view of the training rooms, is there."""
-        prepared, views = self.prepared, self.profile.views
-        folder = self.dir / f"features-{self.profile.name}" / features_identity(weights_tag(model), prepared, views).key
-        wanted = len(prepared.takes) + len(prepared.rooms) + views * len({t.room for t in prepared.by_split("train")})
-        return len([p for p in folder.glob("*.np[yz]") if not p.name.startswith(".")]) >= wanted
 
     def forget_features(self) -> None:
         """Drop features from memory; they are found on disk again."""
@@ -292,6 +275,7 @@ class Run:
         return self._methods[made.key]
 
     def maps_dir_of(self, stage1_tag: str, stage2_tag: str) -> Path:
+        """Folder of the maps under headings of two stages, by their weights' tags."""
         made = identity(
             "heading maps", code=("eailkit.eail.inference",), data=self.prepared.identity, stage1=stage1_tag,
             stage2=stage2_tag, views=self.profile.views, sequence_s=self.profile.sequence_s,

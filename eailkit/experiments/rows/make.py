@@ -29,6 +29,7 @@ from eailkit.experiments.rows.catalog import PUBLISHED, Kind, Row
 from eailkit.experiments.rows.nets import NETS, Net
 from eailkit.experiments.rows.seconds import Seconds, measure
 from eailkit.experiments.rows.variants import FULL, Variant, Variants, slug
+from eailkit.profiles import Profile
 from eailkit.provenance import Identity, identity, weights_tag
 from eailkit.training import History, TrainConfig, trained_identity, trained_weights
 
@@ -57,9 +58,9 @@ class Method:
         return f"{self.kind}-{slug(what)}{'-short' if self.short else ''}" if self.kind in TWO_STAGES else slug(what)
 
 
-def method_of(row: Row, run: Run) -> Method:
-    """The method behind a row at a profile."""
-    short = row.kind == Kind.EAIL and row.table in SHORT and run.profile.ablation != run.profile.stage2
+def method_of(row: Row, profile: Profile) -> Method:
+    """The method behind a row at a profile; where epochs are counted every row has stage 2's."""
+    short = row.kind == Kind.EAIL and row.table in SHORT and profile.ablation != profile.stage2 and not profile.epochs
     second = row.variant.second_stage
     return Method(row.kind, row.variant, row.net, short and second)
 
@@ -140,7 +141,12 @@ class Maker:
     def has_features(self, method: Method) -> bool:
         """Whether the stage 1 that a method reads is trained and has embedded every take and room."""
         stage1 = self.variants.found_stage1(method.variant)
-        return stage1 is not None and self.run.has_features(stage1)
+        if stage1 is None:
+            return False
+        prepared, views = self.run.prepared, self.run.profile.views
+        folder = self.run.dir / f"features-{self.run.profile.name}" / self.variants.features_identity(stage1).key
+        wanted = len(prepared.takes) + len(prepared.rooms) + views * len({t.room for t in prepared.by_split("train")})
+        return len([p for p in folder.glob("*.np[yz]") if not p.name.startswith(".")]) >= wanted
 
     def forget(self) -> None:
         """Drop features from memory; they stay on disk."""

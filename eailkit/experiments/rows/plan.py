@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pandas as pd
 
+from eailkit.datasets import EgoExo4D
+from eailkit.experiments.eail_run import dataset_folder
 from eailkit.experiments.rows.costs import Counts, Rates, counts_of, gigabytes_of, seconds_of
 from eailkit.experiments.rows.reproduce import Asked, there
 from eailkit.experiments.rows.work import CAUSAL, DATA, Unit, work_of
-from eailkit.profiles import get_profile
+from eailkit.profiles import Profile, counted, get_profile
 
 CONTENTION = 1.15  # two processes share a memory bus: what a core-second becomes when all cores compute
 
@@ -19,10 +21,9 @@ def plan(asked: Asked, rates: Rates | None = None) -> pd.DataFrame:
 
     Data that isn't there yet is counted from the profile, and then nothing else can be there.
     """
-    profile = get_profile(asked.place.profile)
-    work, rates = work_of(asked.wanted, asked.all_seeds, asked.place), rates or Rates(profile)
-    counts, run = counts_for(asked), asked.place.run()
-    done = there(asked, work) | {DATA} if run.is_prepared() else set()
+    counts = counts_for(asked)
+    profile, work = profile_for(asked, counts), work_of(asked.wanted, asked.all_seeds, asked.place)
+    rates, done = rates or Rates(profile), there(asked, work) | {DATA} if is_prepared(asked) else set()
     rows = []
     for unit in work:
         minutes = seconds_of(unit, profile, counts, rates) / 60
@@ -32,14 +33,43 @@ def plan(asked: Asked, rates: Rates | None = None) -> pd.DataFrame:
 
 
 def counts_for(asked: Asked) -> Counts:
-    """How much data a plan is about."""
-    return counts_of(get_profile(asked.place.profile))
+    """How much data a plan is about: SynthKitchen's at the profile's size, or what a root lists."""
+    place = asked.place
+    if place.data is None:
+        return counts_of(get_profile(place.profile))
+    dataset = EgoExo4D(place.run().dataset())
+    takes = [t for t in dataset.takes if t.task != "scan" and dataset.map_take(t.name) is not None]
+    rooms = {t.name: dataset.map_take(t.name).name for t in takes}
+    splits = sorted({t.split for t in takes})
+    return Counts(
+        {s: sum(t.duration_s for t in takes if t.split == s) for s in splits},
+        {s: sum(t.split == s for t in takes) for s in splits}, len(set(rooms.values())),
+        len({rooms[t.name] for t in takes if t.split == "train"}),
+    )  # fmt: skip
+
+
+def profile_for(asked: Asked, counts: Counts) -> Profile:
+    """The profile, epochs counted into steps of that much data."""
+    profile = get_profile(asked.place.profile)
+    return counted(profile, round(counts.of(("train",)))) if profile.epochs else profile
+
+
+def is_prepared(asked: Asked) -> bool:
+    """Whether a run's data would only be read; nothing is made to answer, but for the lists of a release."""
+    run, profile = asked.place.run(), get_profile(asked.place.profile)
+    root = dataset_folder(run.dir, profile) if asked.place.data is None else run.dataset()
+    if not (root / "takes.json").is_file() or not (root / "splits.json").is_file():
+        return False
+    takes = [t for t in EgoExo4D(root).takes if t.task != "scan"]
+    caches = run.dir.glob(f"cache-{profile.name}.*/takes")
+    return any(all((folder / f"{t.name}.npz").is_file() for t in takes) for folder in caches)
 
 
 def told(asked: Asked, frame: pd.DataFrame | None = None) -> str:
     """The plan in words and numbers."""
     frame = plan(asked) if frame is None else frame
-    profile, counts = get_profile(asked.place.profile), counts_for(asked)
+    counts = counts_for(asked)
+    profile = profile_for(asked, counts)
     disk, memory = gigabytes_of(profile, counts, list(frame.unit))
     lines = [
         f"{len(asked.wanted)} rows at {profile.name}, seeds {', '.join(map(str, asked.all_seeds))}: "

@@ -17,6 +17,7 @@ from eailkit.experiments.rows.catalog import PUBLISHED, Kind, Row
 from eailkit.experiments.rows.make import SPLITS, Made, method_of
 from eailkit.experiments.rows.seconds import scores
 from eailkit.experiments.rows.work import Place, maker_of
+from eailkit.profiles import get_profile
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import row_id
 
@@ -29,7 +30,7 @@ def made_of(place: Place, row: Row, seeds: Sequence[int], protocol: str) -> dict
     found = {}
     for seed in seeds:
         maker = maker_of(place, seed)
-        if (made := maker.found(method_of(row, maker.run), protocol)) is not None:
+        if (made := maker.found(method_of(row, get_profile(place.profile)), protocol)) is not None:
             found[seed] = made
     return found
 

@@ -64,7 +64,7 @@ def reproduce_tables(
 
     def write(ended: set[Unit]) -> None:
         for row in rows:
-            units = {u for u in work if u.what == "answers" and u.method == method_of(row, place.run())}
+            units = {u for u in work if u.what == "answers" and u.method == method_of(row, get_profile(place.profile))}
             if row.id not in written and units <= ended:
                 if (path := record_row(place, row, seeds, common, results_dir)) is not None:
                     paths[path] = None

@@ -22,6 +22,7 @@ from eailkit.experiments.eail_run import Run
 from eailkit.profiles import Profile
 from eailkit.provenance import Identity, weights_tag
 from eailkit.training import History, TrainConfig, trained_identity, trained_weights
+from eailkit.vision_language import VisionLanguage
 from eailkit.weights import load_weights
 
 TINY = {"slip": "tiny", "clip": "tiny-clip", "third": "tiny-wide"}  # where no file is given
@@ -95,32 +96,40 @@ class Variants:
 
     Args:
         run: data, folders and profile of one seed.
-        towers: "slip", "clip" and "third" -> what `vision_language.load` takes; the towers that ship where none is
-            given, the profile's for "slip".
+        towers: "clip" and "third" -> what `vision_language.load` takes; the towers that ship where none is given.
+            "slip" is the run's own.
     """
 
     def __init__(self, run: Run, towers: dict[str, str] | None = None):
         self.run = run
-        self.specs = {**TINY, "slip": run.profile.vision_language, **(towers or {})}
+        self.specs = {**TINY, **(towers or {}), "slip": run.profile.vision_language}  # which the run was told
         self.histories: dict[str, History] = {}  # by the name of the weights
+        self._towers: dict[str, VisionLanguage] = {}
         self._targets: dict[str, VisionLanguageTargets] = {}
 
     def profile(self, variant: Variant) -> Profile:
         """The run's profile with the variant's T."""
-        profile = self.run.profile
-        return replace(profile, sequence_s=variant.sequence_s) if variant.sequence_s else profile
+        profile, other = self.run.profile, variant.towers not in (None, "slip")
+        wide = {"embed_dim": self._loaded(variant.towers).embed_dim} if other and not self._ships(variant) else {}
+        return replace(profile, sequence_s=variant.sequence_s or profile.sequence_s, **wide)
+
+    def _ships(self, variant: Variant) -> bool:
+        """Whether a variant's towers are ours, as wide as the profile's own, so that they needn't be loaded to know."""
+        return self.specs[variant.towers] in TINY.values() and self.specs["slip"].startswith("tiny")
+
+    def _loaded(self, role: str) -> VisionLanguage:
+        if role not in self._towers:
+            own = role == "slip"
+            self._towers[role] = self.run.towers if own else vision_language.load(self.specs[role])
+        return self._towers[role]
 
     def targets(self, variant: Variant) -> VisionLanguageTargets | None:
         """Image and text features that guide a variant's stage 1; None where nothing does."""
         if variant.towers is None:
             return None
         if variant.towers not in self._targets:
-            run = self.run
-            own = variant.towers == "slip" and self.specs["slip"] == run.profile.vision_language
-            model = run.towers if own else vision_language.load(self.specs[variant.towers])
-            self._targets[variant.towers] = vision_language_targets(
-                run.prepared, model, run.dir / f"vision-language-{run.profile.name}"
-            )
+            run, folder = self.run, self.run.dir / f"vision-language-{self.run.profile.name}"
+            self._targets[variant.towers] = vision_language_targets(run.prepared, self._loaded(variant.towers), folder)
         found = self._targets[variant.towers]
         return found if variant.captions else without_captions(found)
 
@@ -133,17 +142,18 @@ class Variants:
 
     def stage1_identity(self, variant: Variant) -> Identity:
         """Identity of a variant's trained stage 1."""
-        run = self.run
+        run, profile = self.run, self.profile(variant)
         return trained_identity(
-            run.profile.stage1, stage1_identity(run.prepared, run.profile, self.targets_identity(variant))
+            run.profile.stage1, stage1_identity(run.prepared, profile, self.targets_identity(variant))
         )
 
     def train_stage1(self, variant: Variant) -> Stage1:
         """Train, resume or find a variant's stage 1."""
         run, name = self.run, stage1_name(variant)
         model, history = train_stage1(
-            run.prepared, run.profile, run.weights_dir, name=name, targets=self.targets(variant), progress=run.progress
-        )
+            run.prepared, self.profile(variant), run.weights_dir, name=name, targets=self.targets(variant),
+            progress=run.progress,
+        )  # fmt: skip
         self.histories[name] = history
         return model
 
@@ -152,7 +162,7 @@ class Variants:
         path = trained_weights(self.run.weights_dir, stage1_name(variant), self.stage1_identity(variant))
         if path is None:
             return None
-        config = Stage1Config.of(self.run.profile, use_vision_language=variant.towers is not None)
+        config = Stage1Config.of(self.profile(variant), use_vision_language=variant.towers is not None)
         return load_weights(Stage1(config), path).eval()
 
     def features_identity(self, stage1: Stage1) -> Identity:
@@ -165,7 +175,7 @@ class Variants:
 
     def stage2_config(self, variant: Variant) -> Stage2Config:
         """The configuration of a variant's stage 2."""
-        return stage2_config(self.run.profile, len(self.run.prepared.action_names), **variant.changes)
+        return stage2_config(self.profile(variant), len(self.run.prepared.action_names), **variant.changes)
 
     def stage2_identity(self, variant: Variant, features: Identity, train: TrainConfig) -> Identity:
         """Identity of a variant's trained stage 2."""

@@ -21,6 +21,7 @@ from eailkit.experiments.eail_run import Run
 from eailkit.experiments.rows.catalog import INFERRED, Kind, Row
 from eailkit.experiments.rows.make import SPLITS, TWO_STAGES, Maker, Method, method_of
 from eailkit.parallel import WorkerDied
+from eailkit.profiles import get_profile
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Place:
 
     def run(self, seed: int = 0, *, progress: bool = False) -> Run:
         """The run of a seed."""
-        return Run(self.out, self.profile, seed=seed, progress=progress)
+        slip = dict(self.towers).get("slip")
+        return Run(self.out, self.profile, seed=seed, progress=progress, data=self.data, towers=slip)
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ Work = dict[Unit, tuple[Unit, ...]]  # units in the order in which they are wish
 
 def work_of(rows: Iterable[Row], seeds: Sequence[int], place: Place) -> Work:
     """What some rows need: row by row, so that rows end one after the other, each with all its seeds."""
-    run, asked = place.run(), {}
+    profile, asked = get_profile(place.profile), {}
     for row in rows:
-        method = method_of(row, run)
+        method = method_of(row, profile)
         if method.kind in (Kind.TRACKER, Kind.LIVE):  # which read the whole EAIL's maps
             asked.setdefault(Method(Kind.EAIL), {INFERRED: None})
         asked.setdefault(method, {}).update(dict.fromkeys(row.protocols))
