@@ -128,7 +128,7 @@ def _size(rows: dict[str, dict]) -> str:
     speed, slower = (values["times real time"] for values in (bare, filmed))
     return (
         f"An hour takes {bare['MB per hour']:.0f} MB on disk, {filmed['MB per hour']:.0f} MB with a frame a second, a "
-        f"room's scan {scan:.1f} MB; the whole bench {bare['GB of the bench']:.1f} GB, or "
+        f"room's scan {scan:.1f} MB; the whole of it {bare['GB of the bench']:.1f} GB, or "
         f"{filmed['GB of the bench']:.1f} GB with every take filmed. One core makes {speed:.0f} times "
         f"real time, {slower:.0f} with frames, in {memory['peak MB of 12 takes']:.0f} MB of memory "
         f"for twelve takes and {memory['peak MB of 2 takes']:.0f} MB for two."

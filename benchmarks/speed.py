@@ -13,14 +13,14 @@ import torch
 
 from eailkit.datasets import EgoExo4D, open_map
 from eailkit.localize import QUICK_WEIGHTS, Localizer
-from eailkit.profiles import BENCH
+from eailkit.profiles import PAPER
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit, hash_files
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig, dataset_jobs
 from eailkit.synthkitchen.version import SYNTHKITCHEN_VERSION
 
 COMMAND = "python -m benchmarks --only speed"
-_BENCH_ROOMS = BENCH.data.seen_rooms + BENCH.data.val_unseen_rooms + BENCH.data.test_unseen_rooms
+_PAPER_ROOMS = PAPER.data.seen_rooms + PAPER.data.val_unseen_rooms + PAPER.data.test_unseen_rooms
 _ASKED = {"rooms": 3, "participants": 3, "minutes": 9.0, "seed": 1, "workers": 1, "progress": False}
 
 
@@ -41,7 +41,7 @@ def _simulation(frames: bool) -> LedgerRow:
         scans = sum(p.stat().st_size for p in root.glob("takes/*_scan/**/*") if p.is_file())
         size = sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) - scans
         data_hash = hash_files(root, "**/*.json")
-    planned = _bench_hours()
+    planned = _paper_hours()
     rate, required = simulated / seconds, 20 if frames else 200
     if rate < required:
         raise RuntimeError(
@@ -52,7 +52,7 @@ def _simulation(frames: bool) -> LedgerRow:
         "times real time": round(rate, 1),
         "MB per hour": round(per_hour, 1),
         "MB per room's scan": round(per_room, 2),
-        "GB of the bench": round((per_hour * planned + per_room * _BENCH_ROOMS) / 1000, 2),
+        "GB of the bench": round((per_hour * planned + per_room * _PAPER_ROOMS) / 1000, 2),
     }
     what = "one frame a second" if frames else "no frames"
     return LedgerRow(
@@ -63,7 +63,7 @@ def _simulation(frames: bool) -> LedgerRow:
             "simulated_s": round(simulated, 1),
             "clock": "process time, rooms, scans and writing included",
             "required": f">= {required} times real time",
-            "bench": f"{planned:.1f} h in {_BENCH_ROOMS} rooms" + (", all with frames" if frames else ""),
+            "bench": f"{planned:.1f} h in {_PAPER_ROOMS} rooms" + (", all with frames" if frames else ""),
         },
         commit=git_commit(),
         data_hash=data_hash,
@@ -78,18 +78,18 @@ def _simulation(frames: bool) -> LedgerRow:
 def _takes(count: int) -> DatasetConfig:
     return DatasetConfig(
         train_takes_per_room=count, test_seen_takes_per_room=0, val_seen_rooms=0, val_unseen_rooms=0,
-        test_unseen_rooms=0, long_takes=0, minutes_spread=BENCH.data.minutes_spread,
+        test_unseen_rooms=0, long_takes=0, minutes_spread=PAPER.data.minutes_spread,
     )  # fmt: skip
 
 
-def _bench_hours() -> float:
-    size = BENCH.data
+def _paper_hours() -> float:
+    size = PAPER.data
     config = DatasetConfig(
         val_unseen_rooms=size.val_unseen_rooms, test_unseen_rooms=size.test_unseen_rooms,
         train_takes_per_room=size.train_takes_per_room, unseen_takes_per_room=size.unseen_takes_per_room,
         long_takes=size.long_takes, minutes_spread=size.minutes_spread,
     )  # fmt: skip
-    return sum(j.minutes for j in dataset_jobs(_BENCH_ROOMS, size.participants, size.minutes, size.seed, config)) / 60
+    return sum(j.minutes for j in dataset_jobs(_PAPER_ROOMS, size.participants, size.minutes, size.seed, config)) / 60
 
 
 def _memory() -> LedgerRow:

@@ -16,7 +16,7 @@ import pytest
 from eailkit.datasets import stamps
 from eailkit.datasets.egoexo4d import EgoExo4D
 from eailkit.errors import ConfigError, DatasetError
-from eailkit.profiles import BENCH, QUICK
+from eailkit.profiles import PAPER, QUICK
 from eailkit.synthkitchen.dataset import synthesize
 from eailkit.synthkitchen.splits import DatasetConfig, TakeJob, dataset_jobs
 from eailkit.synthkitchen.version import Stamp
@@ -43,7 +43,7 @@ def jobs_of(size, seed: int = 0) -> list[TakeJob]:
 
 
 def test_the_bench_is_the_papers_size():
-    jobs = jobs_of(BENCH.data)
+    jobs = jobs_of(PAPER.data)
     minutes = np.array([j.minutes for j in jobs])
     assert len({j.room_id for j in jobs}) == 60 and len({j.participant for j in jobs}) == 173
     assert minutes.min() >= 2.0 and minutes.max() <= 40.0 and minutes.mean() == pytest.approx(9.0, abs=0.5)
@@ -55,7 +55,7 @@ def test_the_bench_is_the_papers_size():
     assert not trained & (people["val-unseen"] | people["test-unseen"])
     assert not people["val-unseen"] & people["test-unseen"]
     for split in ("test-seen", "test-unseen"):
-        assert sum(j.minutes >= 10 for j in jobs if j.split == split) >= BENCH.data.long_takes
+        assert sum(j.minutes >= 10 for j in jobs if j.split == split) >= PAPER.data.long_takes
 
 
 def test_lengths_have_the_mean_asked_for():

@@ -33,7 +33,7 @@ from eailkit.experiments.towers.scenes import (
 )
 from eailkit.experiments.towers.scores import VAL_SPLITS, mean_recall, retrieval, score_val
 from eailkit.files import write_atomically, write_json, write_text
-from eailkit.profiles import BENCH
+from eailkit.profiles import PAPER
 from eailkit.provenance import content_digest, identity
 from eailkit.results.ledger import device_name, git_commit
 from eailkit.synthkitchen.dataset import synthesize
@@ -130,17 +130,17 @@ def make_data(data: Path, config: PretrainConfig, *, workers: int | None = None,
 
 
 def make_val(root: Path, *, rooms: int | None = None, workers: int | None = None, progress: bool = True) -> None:
-    """Simulate filmed val takes in the bench profile's val rooms; its training and test takes are left out.
+    """Simulate filmed val takes in the paper profile's val rooms; its training and test takes are left out.
 
-    Room for room these are the kitchens and splits of the bench dataset, whose own val takes have no video.
+    Room for room these are the kitchens and splits of the paper profile's dataset, whose own val takes have no video.
 
     Args:
-        rooms: all rooms, the last quarter or so unseen; the bench profile's numbers where None.
+        rooms: all rooms, the last quarter or so unseen; the paper profile's numbers where None.
 
     Raises:
         DatasetError: the folder holds another dataset.
     """
-    size = BENCH.data
+    size = PAPER.data
     config = DatasetConfig(
         val_unseen_rooms=size.val_unseen_rooms if rooms is None else 1,
         test_unseen_rooms=size.test_unseen_rooms if rooms is None else 0,
