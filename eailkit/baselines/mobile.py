@@ -23,7 +23,7 @@ class Stage:
     """Inverted residuals of one width, as the two papers list them.
 
     Attributes:
-        expansion: channels inside a block for each that goes in; None is a depthwise-separable block without a shortcut.
+        expansion: channels inside a block for each that goes in; None is a separable block without a shortcut.
         taps: of the depthwise convolution.
         channels: that come out, at width 1.
         blocks: how many.
@@ -38,12 +38,12 @@ class Stage:
 
 
 MNASNET = (  # MnasNet-B1 (Tan et al. 2019), the one without squeeze-and-excitation
-    Stage(None, 3, 16, 1, 1), Stage(3, 3, 24, 3, 2), Stage(3, 5, 40, 3, 2), Stage(6, 5, 80, 3, 2), Stage(6, 3, 96, 2, 1),
-    Stage(6, 5, 192, 4, 2), Stage(6, 3, 320, 1, 1),
+    Stage(None, 3, 16, 1, 1), Stage(3, 3, 24, 3, 2), Stage(3, 5, 40, 3, 2), Stage(6, 5, 80, 3, 2),
+    Stage(6, 3, 96, 2, 1), Stage(6, 5, 192, 4, 2), Stage(6, 3, 320, 1, 1),
 )  # fmt: skip
 EFFICIENTNET = (  # EfficientNet-B0 (Tan and Le 2019, Table 1)
-    Stage(1, 3, 16, 1, 1), Stage(6, 3, 24, 2, 2), Stage(6, 5, 40, 2, 2), Stage(6, 3, 80, 3, 2), Stage(6, 5, 112, 3, 1),
-    Stage(6, 5, 192, 4, 2), Stage(6, 3, 320, 1, 1),
+    Stage(1, 3, 16, 1, 1), Stage(6, 3, 24, 2, 2), Stage(6, 5, 40, 2, 2), Stage(6, 3, 80, 3, 2),
+    Stage(6, 5, 112, 3, 1), Stage(6, 5, 192, 4, 2), Stage(6, 3, 320, 1, 1),
 )  # fmt: skip
 IMUNET = ((64, 1), (64, 1), (128, 2), (256, 2), (512, 2), (1024, 2))  # channels and stride of its pairs of blocks
 
@@ -113,7 +113,7 @@ class SeparableBlock(nn.Module):
 
 
 class ImuNet(nn.Module):
-    """IMUNet: RoNIN's stem, twelve separable blocks, and a last feature map as large as the window, which it is taken from.
+    """IMUNet: RoNIN's stem, twelve separable blocks, and a last map as large as the window, which is taken from it.
 
     The flattened map f and the flattened window x have the same length: out = W elu(f - (a x + b)), where a and b, one
     each a number of the window, say what of it is noise. 3,661,618 parameters at 200 samples, which also tells what
@@ -138,8 +138,8 @@ class ImuNet(nn.Module):
         steps = halved(samples, 6) - 1  # of the last convolution, of length 2
         if steps < 1 or 6 * samples % steps:
             raise ConfigError(
-                f"ImuNet: found samples={samples}, of which {steps} steps are left; expected a length whose six channels "
-                "divide into them, such as 200, 300 or 400."
+                f"ImuNet: found samples={samples}, of which {steps} steps are left; expected a length of which they "
+                "divide six times, such as 200, 300 or 400."
             )
         self.samples, size = samples, 6 * samples
         c_in = scaled(IMUNET[0][0], width)

@@ -62,7 +62,7 @@ def checked(imu: Tensor, samples: int, net: nn.Module) -> Tensor:
     if imu.shape[-1] != samples:
         name = type(net).__name__
         raise ConfigError(
-            f"{name}: found windows of {imu.shape[-1]} samples; expected {samples}; build it for windows of that length."
+            f"{name}: found windows of {imu.shape[-1]} samples; expected {samples}; build it for that length."
         )
     return imu
 
@@ -86,7 +86,7 @@ def start(net: nn.Module) -> None:
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions of length 3 with a shortcut: y = relu(conv(relu(conv(x))) + shortcut(x)), each conv with its norm.
+    """Two convolutions of length 3 with a shortcut: y = relu(conv(relu(conv(x))) + shortcut(x)), each with its norm.
 
     Shape:
         (B, C_in, 1, L) -> (B, C_out, 1, ceil(L / stride))
