@@ -86,8 +86,8 @@ class RawSequences(SequenceBatches):
     """
 
     def __init__(self, prepared: Prepared, *, batch: int, time: int, views: int = VIEWS):
-        rooms = sorted({t.room for t in prepared.by_split("train")})
-        turned = {name: [bare_view(prepared.rooms[name], i, k) for k in range(views)] for i, name in enumerate(rooms)}
+        trained_in, rooms = {t.room for t in prepared.by_split("train")}, enumerate(prepared.rooms.items())
+        turned = {n: [bare_view(room, i, k) for k in range(views)] for i, (n, room) in rooms if n in trained_in}
         nothing = Features({}, {}, views=turned, identity=identity("no features"))
         super().__init__(prepared, nothing, batch=batch, time=time)
         self.facing = [np.nan_to_num(np.asarray(t.facing, np.float32)) for t in self.takes]
