@@ -102,6 +102,15 @@ def test_a_batch_s_directions_belong_to_its_labels_at_every_turn_of_the_room(pre
     assert len(seen) > 40  # two takes stand at twelve places; turns make them many
 
 
+def test_batches_for_an_unknown_heading_are_the_same_under_random_ones(prepared):
+    known, unknown = (RawSequences(prepared, batch=64, time=10, views=2, protocol=p) for p in ("published", "inferred"))
+    one, other = (batches(seed_step(0, 5), 5) for batches in (known, unknown))
+    assert torch.equal(one["imu"], other["imu"]) and torch.equal(one["cell"], other["cell"])
+    off = np.angle(np.exp(1j * (other["angle"] - one["angle"]).double().numpy()))
+    assert np.ptp(off, axis=1).max() < 1e-5  # one angle a sequence
+    assert np.abs(np.exp(1j * off[:, 0]).mean()) < 0.3 < np.std(off[:, 0])
+
+
 def test_published_is_told_the_first_heading_and_inferred_averages_all(prepared):
     take = prepared.takes[2]
     found = predict_niloc_plus(Compass(), take, "published")
@@ -179,15 +188,19 @@ def test_impossible_requests_are_refused_in_one_sentence(prepared):
         NilocPlus(width=-1.0)
     with pytest.raises(ConfigError, match="inferred, published"):
         predict_niloc_plus(Compass(), prepared.takes[2], "guessed")
+    with pytest.raises(ConfigError, match="inferred, published"):
+        train_niloc_plus(prepared, TrainConfig(steps=1), None, protocol="guessed", width=0.05)
     lost = replace(prepared.takes[2])
     lost.__dict__["_columns"] = prepared.takes[2]._columns | {"heading": np.full(60, np.nan)}
     with pytest.raises(DatasetError, match="inferred"):
         predict_niloc_plus(Compass(), lost, "published")
 
 
-def test_width_batch_time_views_and_data_are_its_identity(prepared):
+def test_protocol_width_batch_time_views_and_data_are_its_identity(prepared):
     usual = {"width": 1.0, "batch": 16, "time": 10, "views": 4}
+    assert niloc_plus_identity(prepared).key == niloc_plus_identity(prepared, **usual).key
     made = [niloc_plus_identity(prepared, **usual)]
     made += [niloc_plus_identity(prepared, **usual | {k: v * 2}) for k, v in usual.items()]
+    made += [niloc_plus_identity(prepared, **usual, protocol="inferred")]
     made += [niloc_plus_identity(Prepared(prepared.cache_dir, [], {}, (), "other"), **usual)]
     assert len({m.key for m in made}) == len(made)

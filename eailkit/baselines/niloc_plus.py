@@ -81,11 +81,16 @@ class NilocPlus(nn.Module):
 class RawSequences(SequenceBatches):
     """`SequenceBatches` with the IMU itself: the same sequences, views and quarter turns of rooms, called alike.
 
-    The head's direction is the true one on the turned room, off by as much as the nearest hypothesis can be. Without a
-    map nothing is known to be empty, so no label is left out for that.
+    The head's direction is the true one on the turned room, off by as much as the nearest hypothesis can be, or for
+    "inferred" by any angle, one a sequence. Without a map nothing is known to be empty: no label is left out for that.
+
+    Raises:
+        ConfigError: no such protocol.
+        DatasetError: no training sequence has a label.
     """
 
-    def __init__(self, prepared: Prepared, *, batch: int, time: int, views: int = VIEWS):
+    def __init__(self, prepared: Prepared, *, batch: int, time: int, views: int = VIEWS, protocol: str = "published"):
+        self.off_rad = np.pi if checked_protocol(protocol) == "inferred" else JITTER_RAD
         trained_in, rooms = {t.room for t in prepared.by_split("train")}, enumerate(prepared.rooms.items())
         turned = {n: [bare_view(room, i, k) for k in range(views)] for i, (n, room) in rooms if n in trained_in}
         nothing = Features({}, {}, views=turned, identity=identity("no features"))
@@ -101,11 +106,23 @@ class RawSequences(SequenceBatches):
             turned = self.views[take.room][view].angle + quarter * np.pi / 2
             windows.append(np.asarray(take.windows[seconds]))
             facing.append(self.facing[i][seconds])
-            angles.append(facing[-1] + self.heading[i][seconds] + turned + rng.uniform(-JITTER_RAD, JITTER_RAD))
+            angles.append(facing[-1] + self.heading[i][seconds] + turned + rng.uniform(-self.off_rad, self.off_rad))
             cells.append(self.cell[i][view, quarter, seconds])
         imu = facing_frame(torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(facing)))
         angle = torch.from_numpy(np.stack(angles).astype(np.float32))
         return {"imu": imu, "angle": angle, "cell": torch.from_numpy(np.stack(cells))}
+
+
+def checked_protocol(protocol: str) -> str:
+    """The protocol.
+
+    Raises:
+        ConfigError: there is no such one.
+    """
+    if protocol not in PROTOCOLS:
+        told = ", ".join(PROTOCOLS)
+        raise ConfigError(f"protocol: found '{protocol}'; expected one of {told}; choose one of these.")
+    return protocol
 
 
 def bare_view(room: RoomCache, number: int, k: int) -> RoomView:
@@ -133,47 +150,55 @@ def filled(heading_rad: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def train_niloc_plus(
-    prepared: Prepared, train: TrainConfig, out_dir: str | Path | None, *, width: float = 1.0, batch: int = 16,
-    time: int = 10, views: int = VIEWS, progress: bool = True,
+    prepared: Prepared, train: TrainConfig, out_dir: str | Path | None, *, protocol: str = "published",
+    width: float = 1.0, batch: int = 16, time: int = 10, views: int = VIEWS, progress: bool = True,
 ) -> tuple[NilocPlus, History]:  # fmt: skip
     """Train `NilocPlus` with Eq. 2 on the sequences that stage 2 sees; the weights of its best validation are kept.
 
-    Training knows the heading, so that one set of weights serves both protocols (`predict_niloc_plus`). Validation is
-    Eq. 2 on takes kept from training, under their true headings.
-
     Args:
+        protocol: that it will be asked under. "published" trains under true headings and is validated under them;
+            "inferred" under random ones, one a sequence, as NILoc turns its input at random, and is validated on the
+            mean over the hypotheses.
         batch: sequences a step.
         time: T, s.
         views: angles at which each training room is seen.
 
     Raises:
+        ConfigError: no such protocol, or an impossible width.
         DatasetError: no training sequence has a label.
     """
     torch.manual_seed(train.seed)
     model, takes = NilocPlus(width=width, time=time), prepared.held_out
     history = fit(
-        model, RawSequences(prepared, batch=batch, time=time, views=views),
+        model, RawSequences(prepared, batch=batch, time=time, views=views, protocol=protocol),
         lambda m, rows: {"total": trajectory_loss(m(rows["imu"], rows["angle"]).float(), rows["cell"])},
         train, out_dir=out_dir, name="niloc_plus", progress=progress,
-        context=niloc_plus_identity(prepared, width=width, batch=batch, time=time, views=views),
-        validate=(lambda m: _held_out_loss(m, takes)) if takes else None,
+        context=niloc_plus_identity(
+            prepared, protocol=protocol, width=width, batch=batch, time=time, views=views
+        ),
+        validate=(lambda m: _held_out_loss(m, takes, protocol)) if takes else None,
     )  # fmt: skip
     return model.eval(), history
 
 
-def niloc_plus_identity(prepared: Prepared, *, width: float, batch: int, time: int, views: int) -> Identity:
+def niloc_plus_identity(
+    prepared: Prepared, *, protocol: str = "published", width: float = 1.0, batch: int = 16, time: int = 10,
+    views: int = VIEWS,
+) -> Identity:  # fmt: skip
     """What a `NilocPlus` is determined by, its schedule apart; `training.trained_identity` adds that."""
     return identity(
-        "NILoc+", code=("eailkit.baselines.niloc_plus",), data=prepared.identity, width=width, batch=batch, time=time,
-        views=views,
+        "NILoc+", code=("eailkit.baselines.niloc_plus",), data=prepared.identity, protocol=protocol, width=width,
+        batch=batch, time=time, views=views,
     )  # fmt: skip
 
 
-def _held_out_loss(model: NilocPlus, takes: list) -> float:
+def _held_out_loss(model: NilocPlus, takes: list, protocol: str) -> float:
     losses = []
     for take in takes:
-        true = filled(np.asarray(take.heading, float))[:, None]
-        found = under_headings(model, take, true, stride=len(model.place))[0]
+        headings = filled(np.asarray(take.heading, float))[:, None]
+        if protocol == "inferred":
+            headings = np.tile(heading_angles(), (len(take), 1))
+        found = under_headings(model, take, headings, stride=len(model.place)).mean(0)
         cell = torch.from_numpy(np.asarray(take.cell, np.int64)[None])
         losses.append(float(trajectory_loss(found.clamp(min=1e-12).log()[None], cell)))
     return float(np.mean(losses))
@@ -184,8 +209,8 @@ def predict_niloc_plus(model: NilocPlus, take, protocol: str = "inferred", *, st
 
     "published" is told the true heading at the start, as RoNIN's public loader is, and drifts from there: it uses
     ground truth. "inferred" knows none, and without a map nothing tells one heading from another: the mean over the
-    twelve hypotheses, p(cell | IMU) = sum_h p(cell | IMU, h) / 12, which is what a net that is trained under random
-    headings estimates, without a second training.
+    twelve hypotheses, p(cell | IMU) = sum_h p(cell | IMU, h) / 12. A net that was trained under true headings may be
+    asked so too; one that was trained for it, under random ones, estimates the same.
 
     Args:
         stride: seconds from one window of T to the next; where windows overlap, probabilities are averaged.
@@ -194,18 +219,14 @@ def predict_niloc_plus(model: NilocPlus, take, protocol: str = "inferred", *, st
         ConfigError: no such protocol.
         DatasetError: "published" on a take whose true heading is nowhere known.
     """
-    if protocol == "inferred":
-        headings = heading_angles()
-    elif protocol == "published":
+    headings = heading_angles()
+    if checked_protocol(protocol) == "published":
         true = np.asarray(take.heading, float)
         headings = true[np.flatnonzero(np.isfinite(true))[:1]]
         if not len(headings):
             raise DatasetError(
                 f"{take.name}: found no second of known heading; expected one for protocol 'published'; use 'inferred'."
             )
-    else:
-        told = ", ".join(PROTOCOLS)
-        raise ConfigError(f"protocol: found '{protocol}'; expected one of {told}; choose one of these.")
     found = under_headings(model, take, np.tile(headings, (len(take), 1)), stride=stride)
     return Prediction(found.mean(0).numpy())
 
