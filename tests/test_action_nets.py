@@ -55,7 +55,7 @@ def count(module: nn.Module) -> int:
 
 
 def take(folder, name: str, split: str, number: int, n: int = 60) -> TakeCache:
-    """A wearer of an arbitrary facing who nods, forward and back, as often as the action says; some seconds unlabelled."""
+    """A wearer of any facing who nods, forward and back, as often as the action says; some seconds have no label."""
     rng, path = np.random.default_rng(number), folder / f"{name}.npz"
     action = np.repeat(rng.permutation(np.arange(n // 5) % len(ACTIONS)), 5)
     facing = rng.uniform(-3, 3, n).astype(np.float32)
@@ -193,7 +193,7 @@ def test_masks_hide_the_share_that_they_say_and_the_loss_asks_for_hidden_patches
     wanted = (wanted - wanted.mean(-1, keepdim=True)) / wanted.std(-1, keepdim=True)
     by_hand = np.mean([float((says[i, j] - wanted[i, j]).square().mean()) for i in range(4) for j in range(tokens)
                        if hidden[i, j]])  # fmt: skip
-    assert float(model.loss({"imu": None})["total"]) == pytest.approx(by_hand, rel=1e-4)
+    assert float(model.loss({"imu": None})["total"].detach()) == pytest.approx(by_hand, rel=1e-4)
 
 
 def unpatchify(x: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -219,7 +219,7 @@ def test_a_heads_own_rate_is_a_parameter_group_of_its_own_for_adam(prepared):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            outs.append(float(loss))
+            outs.append(float(loss.detach()))
         assert outs[0] == pytest.approx(outs[1], rel=1e-4)
 
 
