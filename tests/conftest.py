@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network
 # Modules of tensor functions: each call in a test is held to the shapes in the function's signature.
 # Modules with numba functions are left out, as numba can't compile the checks.
 CHECKED = ["losses", "metrics", "encoders.imu", "encoders.points", "eail.stage1", "eail.stage2"]
+CHECKED += [f"baselines.{name}" for name in ("action_training", "deepconvlstm", "evi_mae", "imu2clip")]
 install_import_hook([f"eailkit.{module}" for module in CHECKED], "beartype.beartype")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
