@@ -50,8 +50,10 @@ class Profile:
         hypotheses: headings of each training sequence of stage 2, the true one and wrong ones.
         conv_channels: channels of stage 2's 3D convolutions, conv_blocks their form (`Stage2Config.blocks`).
         sequence_s: T, seconds of a stage-2 sequence (paper: 10).
-        stage1, stage2: training of the two stages; ablation: of each row of Table 3; velocity and imu_alone: of
-            the two learned baselines.
+        stage1, stage2: training of the two stages; ablation: of each row of Tables 3 to 5; velocity and imu_alone: of
+            EAIL's own velocity net and of the line without a map.
+        baseline, niloc_plus, action_net: training of Table 1's velocity nets, of NILoc+ and of Table 2's nets;
+            baseline_width: of the first two, as a share of the published width; action_size: "small" or "paper".
         eval_stride_s: step between the windows whose probabilities are averaged.
         epochs: of stage 1 and of stage 2, where the paper counts so; `counted` makes them steps. None: steps as they
             stand.
@@ -74,6 +76,11 @@ class Profile:
     ablation: TrainConfig
     velocity: TrainConfig
     imu_alone: TrainConfig
+    baseline: TrainConfig
+    niloc_plus: TrainConfig
+    action_net: TrainConfig
+    baseline_width: float = 0.25
+    action_size: str = "small"
     vision_language: str = "tiny"
     sequence_s: int = 10
     eval_stride_s: int = 1
@@ -97,6 +104,11 @@ QUICK = Profile(
         steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=500
     ),
     imu_alone=TrainConfig(steps=400, learning_rate=2e-3, validate_every=50, min_steps=100),
+    baseline=TrainConfig(
+        steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=500
+    ),
+    niloc_plus=TrainConfig(steps=800, precision="bf16-mixed", validate_every=100, min_steps=200),
+    action_net=TrainConfig(steps=800, precision="bf16-mixed", validate_every=100, min_steps=200),
     eval_stride_s=5,
 )  # fmt: skip
 
@@ -113,6 +125,10 @@ SMOKE = replace(  # minutes become seconds: for tests of the plumbing, never for
     ablation=TrainConfig(steps=4, warmup_steps=2),
     velocity=TrainConfig(steps=6, warmup_steps=2, validate_every=3),
     imu_alone=TrainConfig(steps=6, warmup_steps=2, validate_every=3),
+    baseline=TrainConfig(steps=4, warmup_steps=2, validate_every=2),
+    niloc_plus=TrainConfig(steps=4, warmup_steps=2, validate_every=2),
+    action_net=TrainConfig(steps=4, warmup_steps=2, validate_every=2),
+    baseline_width=0.125,
     eval_stride_s=5,
 )  # fmt: skip
 
@@ -123,7 +139,7 @@ BENCH = replace(  # sized so that every row of EAIL's tables under three seeds t
         seen_rooms=44, val_unseen_rooms=5, test_unseen_rooms=10, participants=60, minutes=4.0,
         train_takes_per_room=5, unseen_takes_per_room=4, long_takes=4, minutes_spread=0.6,
     ),
-    conv_channels=32,
+    conv_channels=32, baseline_width=0.5,
     stage1=TrainConfig(steps=1200, precision="bf16-mixed", weight_decay=0.05, validate_every=200, min_steps=600),
     stage2=TrainConfig(steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=750),
     ablation=TrainConfig(steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=750),
@@ -144,6 +160,10 @@ PAPER = replace(  # EAIL section 5.1; the steps stand in until `counted` knows t
     ablation=TrainConfig(steps=100_000),
     velocity=TrainConfig(steps=6000, validate_every=500, min_steps=1000),
     imu_alone=TrainConfig(steps=6000, learning_rate=2e-3, validate_every=250, min_steps=250),
+    baseline=TrainConfig(steps=6000, learning_rate=1e-3, validate_every=500, min_steps=1000),
+    niloc_plus=TrainConfig(steps=6000, learning_rate=3e-4, validate_every=500, min_steps=1000),
+    action_net=TrainConfig(steps=6000, learning_rate=1e-3, validate_every=500, min_steps=1000),
+    baseline_width=1.0, action_size="paper",
     eval_stride_s=1,
     vision_language="slip", epochs=(250, 100),
 )  # fmt: skip

@@ -391,5 +391,5 @@ def _towers_spec(spec: str | Path) -> str:
 def _seeded(profile: Profile, seed: int) -> Profile:
     if not seed:
         return profile
-    names = ("stage1", "stage2", "ablation", "velocity", "imu_alone")
+    names = ("stage1", "stage2", "ablation", "velocity", "imu_alone", "baseline", "niloc_plus", "action_net")
     return replace(profile, **{n: replace(getattr(profile, n), seed=getattr(profile, n).seed + seed) for n in names})

@@ -118,6 +118,13 @@ class Rates:
                 torch.set_num_threads(threads)
         return self._known[key]
 
+    def net(self, name: str, step: Callable, train: TrainConfig) -> float:
+        """Seconds of a training step of a baseline, whose net and loss `step` makes."""
+        if name not in self._known:
+            torch.manual_seed(0)
+            self._known[name] = _timed(_step(*step(), train))
+        return self._known[name]
+
     def _windows(self, n: int, length: int = 400) -> torch.Tensor:
         return torch.from_numpy(self.rng.normal(size=(n, 6, length)).astype(np.float32))
 
@@ -252,8 +259,7 @@ def seconds_of(unit: Unit, profile: Profile, counts: Counts, rates: Rates) -> fl
         return near + steps + counts.all_seconds * rates("imu_second") + views * CELLS * rates("cloud")
     if method.kind in (Kind.EAIL, Kind.TRACKER, Kind.LIVE):
         return _answers(method, unit.protocols, profile, counts, rates)
-    net = NETS[method.net]
-    return net.seconds(profile, counts, rates) if net.seconds else 0.0
+    return NETS[method.net].seconds(profile, counts.of(TEST), len(unit.protocols), partial(rates.net, method.net))
 
 
 PREPARED_S, PREPARED_ROOM_S = 0.004, 0.6  # of a recorded second, and of a room, on one core
