@@ -37,6 +37,7 @@ from eailkit.synthkitchen.version import parameter_hash
 
 KIND = "moved or absent"
 SPLITS = ("test-seen", "test-unseen")
+FEW = 20  # maps that one process makes sooner than several begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,6 @@ def changed_prepared(
     walk: int = 0,
     rooms: Iterable[str] | None = None,
     out_dir: str | Path | None = None,
-    workers: int = 1,
-    progress: bool = False,
 ) -> Changed:
     """The dataset with older maps of some rooms; what is changed at a small share is changed at a larger one too.
 
@@ -91,23 +90,22 @@ def changed_prepared(
         kind: one of `older_room.KINDS`.
         walk: added to the scan's own seed: another walk with the scanner through the same room.
         rooms: whose map is an older one; all with test takes where None. Takes of others stay as they are.
-        out_dir: holds a folder of the maps that is named by all that determines them; None keeps them in memory.
-        workers: processes that scan, where there is an out_dir.
+        out_dir: holds a folder of the maps that is named by all that determines them (`scan_older` makes those of
+            several shares side by side); None keeps them in memory.
 
     Raises:
         ConfigError: a share or a kind that can't be.
         DatasetError: the root is no SynthKitchen folder, or of another simulator.
     """
-    jobs = take_jobs(root)
-    chosen = sorted({t.room for s in SPLITS for t in prepared.by_split(s)} if rooms is None else set(rooms))
     asked = {"share": float(share), "seed": seed, "kind": kind, "walk": walk}
-    folder = Path(out_dir) / maps_identity(prepared, **asked).key if out_dir else None
-    work = [(room, (jobs[prepared.rooms[room].source], prepared.rooms[room]), asked) for room in chosen]
-    if folder is None:
-        found = {room: _older_map(*what, **options) for room, what, options in work}
+    chosen = _tested(prepared) if rooms is None else sorted(set(rooms))
+    if out_dir is None:
+        jobs = take_jobs(root)
+        own = {room: prepared.rooms[room] for room in chosen}
+        found = {room: _older_map(jobs[cache.source], cache, **asked) for room, cache in own.items()}
     else:
-        left = [(_keep, folder / f"{r}.npz", w, o) for r, w, o in work if not (folder / f"{r}.npz").is_file()]
-        run_all(left, workers, progress, f"older maps, {100 * share:.0f} %")
+        scan_older(prepared, root, [asked], out_dir, rooms=chosen)
+        folder = _folder(prepared, asked, out_dir)
         found = {room: _load(folder / f"{room}.npz", prepared.rooms[room]) for room in chosen}
     made = maps_identity(prepared, **asked).also(rooms=chosen)
     return Changed(
@@ -116,6 +114,36 @@ def changed_prepared(
         f"{prepared.data_hash}-changed-{made.key}", made, {room: told for room, (_, told, _) in found.items()},
         {room: count for room, (_, _, count) in found.items()},
     )  # fmt: skip
+
+
+def scan_older(
+    prepared: Prepared, root: str | Path, asked: Iterable[Mapping], out_dir: str | Path, *,
+    rooms: Iterable[str] | None = None, workers: int = 1, progress: bool = False,
+) -> None:  # fmt: skip
+    """Scan older rooms into an out_dir of `changed_prepared`; what is there stays.
+
+    Args:
+        asked: share, seed, kind and walk of each set of maps.
+        workers: processes; a process costs seconds to begin, so that a few rooms are scanned here.
+
+    Raises:
+        WorkerDied: a worker process ended early; finished maps stay.
+    """
+    jobs, left = take_jobs(root), []
+    for options in asked:
+        folder = _folder(prepared, options, out_dir)
+        for room in _tested(prepared) if rooms is None else rooms:
+            cache, path = prepared.rooms[room], folder / f"{room}.npz"
+            left += [] if path.is_file() else [(_keep, path, jobs[cache.source], cache, dict(options))]
+    run_all(left, workers if len(left) > FEW else 1, progress, "older maps")
+
+
+def _tested(prepared: Prepared) -> list[str]:
+    return sorted({t.room for split in SPLITS for t in prepared.by_split(split)})
+
+
+def _folder(prepared: Prepared, asked: Mapping, out_dir: str | Path) -> Path:
+    return Path(out_dir) / maps_identity(prepared, **asked).key
 
 
 def maps_identity(prepared: Prepared, *, share: float, seed: int, kind: str, walk: int) -> Identity:
@@ -199,8 +227,8 @@ def _told(change: Change) -> dict:
     return {"what": change.what, "thing": change.thing.name, "kind": change.thing.kind}
 
 
-def _keep(path: Path, what: tuple[TakeJob, RoomCache], options: dict) -> None:
-    found, told, count = _older_map(*what, **options)
+def _keep(path: Path, job: TakeJob, room: RoomCache, options: dict) -> None:
+    found, told, count = _older_map(job, room, **options)
     arrays = {name: getattr(found, name) for name in ("points", "valid", "empty", "free", "cloud", "scan")}
     grid = {name: getattr(found.grid, name) for name in ("centre_xy_m", "side_m", "floor_z_m")}
     save_npz(path, arrays | grid | {"changes": json.dumps(told), "things": count})
