@@ -148,7 +148,7 @@ def _folder(prepared: Prepared, asked: Mapping, out_dir: str | Path) -> Path:
 
 def maps_identity(prepared: Prepared, *, share: float, seed: int, kind: str, walk: int) -> Identity:
     """What names older maps of a dataset's rooms, each of which hangs on its room alone."""
-    code = ("eailkit.experiments.older_room", "eailkit.preprocess.mapgrid", older_map, as_stored)
+    code = ("eailkit.experiments.older_room", "eailkit.preprocess.mapgrid", _older_map, older_map, as_stored)
     return identity(
         "changed rooms", code=code, data=prepared.identity, simulator=parameter_hash(), share=float(share), seed=seed,
         changes=kind, walk=walk,
