@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LONGEST = (
     "test_vision_language", "test_bad_luck", "test_synth_scale", "test_kills", "test_cli", "test_synth_properties",
     "test_synth_rooms", "test_widgets_simulator", "test_primus_run", "test_pipeline", "test_protocol", "test_tables",
-    "test_course",
+    "test_course", "test_changed_maps",
     "test_activity_windows", "test_primus_training", "test_realism", "test_synth_dataset", "test_parallel",
     "test_report_browser",
 )  # fmt: skip

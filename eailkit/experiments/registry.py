@@ -139,6 +139,12 @@ def _protocol(request: Request) -> Path:
     return record_protocol(request.folder, request.profile, request.seeds, **request.options)
 
 
+def _changed_maps(request: Request) -> Path:
+    from eailkit.experiments.changed_maps import record_changed_maps
+
+    return record_changed_maps(request.folder, request.profile, request.seeds, **request.options)
+
+
 def _stability(request: Request) -> Path:
     from eailkit.experiments.stability import record_stability
 
@@ -226,6 +232,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "EAIL beside its references, its criteria, over time, its parts and bounds", _localization
     ),
     "protocol": Experiment("what the paper's numbers may owe to its protocol, four switches", _protocol),
+    "changed-maps": Experiment("every method on maps of kitchens that have changed since the scan", _changed_maps),
     "stability": Experiment("whether EAIL's answer hangs on the draw of a map's points", _stability),
     "choices": Experiment("widths, rooms and steps of EAIL's trainings, by validation", _choices),
     "joined": Experiment("EAIL with PRIMUS's encoder", _joined),

@@ -17,6 +17,7 @@ from eailkit.plots.rooms import (
     walk_figure,
 )
 from eailkit.plots.scores import (
+    changes_figure,
     confusion_figure,
     error_over_time_figure,
     loss_figure,
@@ -39,6 +40,7 @@ from eailkit.plots.tracks import (
 )
 
 __all__ = [
+    "changes_figure",
     "activity_figure",
     "aligned_figure",
     "augment_figure",

@@ -134,6 +134,46 @@ def error_over_time_figure(
     return figure.update_yaxes(rangemode="tozero")
 
 
+def changes_figure(
+    scores: pd.DataFrame, *, metric: str = "success at 0.4 m (%)", highlight: str = "", title: str = "",
+    height: int = 440,
+) -> go.Figure:  # fmt: skip
+    """A score over the share of a room that has changed since its scan: a panel a split, a line a method, bands.
+
+    Open circles are another scan of the unchanged room, where the table has one.
+
+    Args:
+        scores: columns split, method, share (0 to 1), walk (0, or more where scanned again), mean, low and high.
+        highlight: a method whose line is thicker.
+    """
+    splits, methods = list(dict.fromkeys(scores.split)), list(dict.fromkeys(scores.method))
+    figure = make_subplots(1, len(splits), subplot_titles=splits, shared_yaxes=True, horizontal_spacing=0.05)
+    for k, split in enumerate(splits, start=1):
+        for i, method in enumerate(methods):
+            rows = scores[(scores.split == split) & (scores.method == method)].sort_values("share")
+            line, again, colour = rows[rows.walk == 0], rows[rows.walk > 0], CYCLE[i % len(CYCLE)]
+            share, mean, low, high = (line[c].to_numpy(np.float32) for c in ("share", "mean", "low", "high"))
+            band = go.Scatter(
+                x=100 * np.concatenate([share, share[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
+                fillcolor=rgba(colour, 0.12), line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=method,
+                mode="lines",
+            )  # fmt: skip
+            style = {"color": colour, "width": 3 if method == highlight else 1.8, "dash": "solid" if i < 3 else "dash"}
+            trace = go.Scatter(
+                x=100 * share, y=mean, name=method, legendgroup=method, mode="lines+markers", line=style,
+                marker={"size": 7, "symbol": SYMBOLS[i % len(SYMBOLS)]}, showlegend=k == 1,
+                hovertemplate=f"{method}, %{{x:.0f}} % changed: %{{y:.1f}}<extra>{split}</extra>",
+            )  # fmt: skip
+            other = go.Scatter(
+                x=100 * again.share.to_numpy(np.float32), y=again["mean"].to_numpy(np.float32), mode="markers",
+                marker={"symbol": "circle-open", "size": 10, "color": colour}, showlegend=False, legendgroup=method,
+                hovertemplate=f"{method}, scanned again: %{{y:.1f}}<extra>{split}</extra>",
+            )  # fmt: skip
+            figure.add_traces([band, trace, other], rows=1, cols=k)
+    spaced(styled(figure, title, "share of the room's things that changed (%)", height=height, legend=BELOW))
+    return figure.update_yaxes(title_text=metric, col=1).update_yaxes(rangemode="tozero")
+
+
 def success_curve_figure(
     errors_m: dict[str, Float[np.ndarray, " n"]], *, thresholds_m: Sequence[float] = (0.2, 0.4, 0.6), title: str = "",
     height: int = 420,
