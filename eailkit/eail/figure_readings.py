@@ -13,6 +13,7 @@ import pandas as pd
 from eailkit.eail.readings import listed
 from eailkit.metrics import Interval
 
+LEVEL_M = 0.2  # the paper's finest threshold: nothing is made of less
 OFF_SQUARE, NOT_FREE, FREE = "off the square", "not on free floor", "on free floor"
 
 
@@ -104,10 +105,14 @@ def take_reading(shown: Mapping[str, Sequence[tuple[str, float, str]]]) -> str:
         text = f"{name}: {listed(told)}"
         away = {state: [when for when, _, found in moments if found == state] for state in (OFF_SQUARE, NOT_FREE)}
         wrong = [f"{state} at {listed(when)}" for state, when in away.items() if when]
-        lines.append(f"{text}; {listed(wrong)}." if wrong else f"{text}; always {FREE}.")
+        lines.append(f"{text}; {listed(wrong)}." if wrong else f"{text}; each time {FREE}.")
         if np.isfinite(moments[-1][1]):
             ends[name] = moments[-1][1]
     if len(ends) > 1:
         near, far = min(ends, key=ends.get), max(ends, key=ends.get)
-        lines.append(f"At the end {near} is nearest ({ends[near]:.1f} m) and {far} furthest ({ends[far]:.1f} m).")
+        lines.append(
+            f"At the end {near} is nearest ({ends[near]:.1f} m) and {far} furthest ({ends[far]:.1f} m)."
+            if ends[far] - ends[near] > LEVEL_M
+            else f"At the end all are equally far off, to {100 * LEVEL_M:.0f} cm."
+        )
     return "\n".join([*lines, "One take tells nothing of others: what holds over all of them, the claims say."])

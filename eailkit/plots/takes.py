@@ -6,7 +6,7 @@ Functions of arrays; which take and which moments are shown is decided elsewhere
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from eailkit.plots.rooms import MARGIN_M, heat_trace, here_trace, plan_trace
-from eailkit.plots.theme import BELOW, CYCLE, INK, TRUTH, metres, rgba, spaced, styled
+from eailkit.plots.rooms import MARGIN_M, heat_trace, here_trace, plan_trace, square_trace
+from eailkit.plots.theme import BELOW, CYCLE, FOUND, INK, TRUTH, clock, metres, moments_slider, rgba, spaced, styled
 from eailkit.preprocess.mapgrid import MapGrid
 
 LOG_TICKS_M = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -136,3 +136,124 @@ def _rings(at_m: Float[np.ndarray, "peaks 2"], legend: bool) -> go.Scatter:
         x=x, y=y, mode="markers", name="peak of stage 1", showlegend=legend, hoverinfo="skip",
         marker={"symbol": "circle-open", "size": 22, "line": line, "color": INK},
     )  # fmt: skip
+
+
+RECENT_S, MAX_EARLIER = 60, 400
+ABOVE_PX, BELOW_PX = 100, 240  # of a figure with a slider and a legend that a narrow page breaks into lines
+
+
+def take_picture(
+    cloud: Float[np.ndarray, "n 3"], grid: MapGrid, truth_m: Float[np.ndarray, "seconds 2"],
+    found_m: Float[np.ndarray, "seconds 2"], second: int, *, jumps: bool = False,
+) -> go.Figure:  # fmt: skip
+    """One method's path up to a second on the map, beside the true one, as a small square picture with a bar of 1 m.
+
+    The last minute is strong, what came before faint. An answer out of the picture is an arrow at its border.
+
+    Args:
+        jumps: draw answers as dots: a method that knows nothing of the second before jumps, and lines would lie.
+    """
+    figure = go.Figure([plan_trace(cloud, grid), square_trace(grid), *_until(grid, truth_m, found_m, second, jumps)])
+    styled(figure, showlegend=False).update_layout(height=None, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    within_square(metres(figure, x="", y=""), grid)
+    figure.update_xaxes(visible=False, fixedrange=True).update_yaxes(visible=False, fixedrange=True, constrain="domain")
+    x, y = np.asarray(grid.centre_xy_m) - grid.side_m / 2 - 0.75 * MARGIN_M
+    figure.add_shape(type="line", x0=x, x1=x + 1, y0=y, y1=y, line={"color": INK, "width": 3})
+    return figure.add_annotation(x=x + 1.1, y=y, text="1 m", showarrow=False, xanchor="left", font={"size": 11})
+
+
+def take_figure(
+    cloud: Float[np.ndarray, "n 3"], grid: MapGrid, truth_m: Float[np.ndarray, "seconds 2"],
+    answers_m: Mapping[str, Float[np.ndarray, "seconds 2"]], seconds: Sequence[int],
+    captions: Mapping[str, Sequence[str]], *, jumping: Collection[str] = (), title: str = "",
+) -> go.Figure:  # fmt: skip
+    """Several methods' paths over one take, two panels in a row, with a slider over its moments (EAIL Fig. 6).
+
+    Args:
+        answers_m: method -> its answer of each second.
+        seconds: the moments.
+        captions: method -> a few words a moment, in order.
+        jumping: methods drawn as dots, see `take_picture`.
+    """
+    names, rows = list(answers_m), -(-len(answers_m) // 2)
+    titled = lambda k: [f"{name}<br>{captions[name][k]}" for name in names]  # noqa: E731
+    figure = make_subplots(rows, 2, subplot_titles=titled(0), horizontal_spacing=0.05, vertical_spacing=0.26 / rows)
+    where = [(k // 2 + 1, k % 2 + 1) for k in range(len(names))]
+    for row, column in where:
+        for trace in (plan_trace(cloud, grid), square_trace(grid)):
+            figure.add_trace(trace, row=row, col=column)
+    fixed = len(figure.data)
+
+    def moment(k: int) -> list[go.Scatter]:
+        of = [_until(grid, truth_m, answers_m[n], seconds[k], n in jumping, named=n == names[0]) for n in names]
+        return [trace for traces in of for trace in traces]
+
+    for i, trace in enumerate(moment(0)):
+        row, column = where[i // TRACES]
+        figure.add_trace(trace, row=row, col=column)
+    for row, column in where:
+        first, last = column == 1, row == rows or (row + 1, column) not in where
+        metres(figure, x="x (m)" if last else "", y="y (m)" if first else "", row=row, col=column)
+        figure.update_xaxes(showticklabels=last, row=row, col=column)
+        figure.update_yaxes(showticklabels=first, constrain="domain", row=row, col=column)
+    styled(figure, title, height=ABOVE_PX + 290 * rows + BELOW_PX, legend=BELOW)
+    figure.update_annotations(font={"color": INK, "size": 12}).update_xaxes(nticks=5).update_yaxes(nticks=5)
+    moving, notes = list(range(fixed, len(figure.data))), figure.layout.annotations
+    figure.frames = [
+        go.Frame(data=[_moved(t) for t in moment(k)], traces=moving, name=clock(second), layout={
+            "annotations": [note.to_plotly_json() | {"text": t} for note, t in zip(notes, titled(k), strict=True)]
+        })
+        for k, second in enumerate(seconds)
+    ]  # fmt: skip
+    labels = [clock(second) for second in seconds]
+    slide = moments_slider(labels, labels, "after ", x=0.0, y=-75 / (290 * rows))
+    margin = {"l": 50, "r": 10, "t": ABOVE_PX, "b": BELOW_PX}
+    return within_square(figure.update_layout(sliders=[slide], margin=margin), grid)
+
+
+TRACES = 6  # of `_until`
+
+
+def _until(
+    grid: MapGrid, truth_m: np.ndarray, found_m: np.ndarray, second: int, jumps: bool, *, named: bool = False
+) -> list[go.Scatter]:
+    """The true and the answered path up to a second, earlier and recent parts, and where both are then."""
+    since = max(0, second - RECENT_S)
+    looks = (("true path", TRUTH, truth_m, False), ("answers", FOUND, found_m, jumps))
+    traces = []
+    for name, colour, path, dots in looks:
+        earlier = path[: since + 1][:: -max(1, since // MAX_EARLIER)][::-1]  # faint, and as many as the eye can part
+        for part, alpha, width in ((earlier, 0.25, 1.5), (path[since : second + 1], 0.9, 3.0)):
+            x, y = np.asarray(part, np.float32).T.round(3)
+            traces.append(go.Scatter(
+                x=x, y=y, mode="markers" if dots else "lines", name=f"{name}, last minute", legendgroup=name,
+                line={"color": rgba(colour, alpha), "width": width}, showlegend=named and alpha > 0.5, hoverinfo="skip",
+                marker={"color": rgba(colour, alpha), "size": 4 + width / 2, "symbol": "square"},
+            ))  # fmt: skip
+    true, found = here_trace(truth_m[second], "true place", TRUTH), here_trace(*_in_view(grid, found_m[second]))
+    found.marker.angle = _outwards_deg(grid, found_m[second])
+    for mark in (true, found):
+        mark.marker.size, mark.showlegend = 18 if mark.marker.symbol == "arrow" else 12, named
+    return [*traces, true, found]
+
+
+def _in_view(grid: MapGrid, at_m: np.ndarray) -> tuple[np.ndarray, str, str, str]:
+    """Where an answer is drawn, its name, its colour and its symbol: an arrow at the border where it lies beyond."""
+    middle, half = np.asarray(grid.centre_xy_m, float), grid.side_m / 2 + MARGIN_M
+    away = np.asarray(at_m, float) - middle
+    if not (np.abs(away) > half).any():
+        return np.asarray(at_m, float), "answer", FOUND, "diamond"
+    return middle + away * 0.94 * half / np.abs(away).max(), "answer", FOUND, "arrow"
+
+
+def _outwards_deg(grid: MapGrid, at_m: np.ndarray) -> float:
+    """Where an arrow at the border points, degrees clockwise from up; 0 in view."""
+    x, y = np.asarray(at_m, float) - np.asarray(grid.centre_xy_m, float)
+    beyond = max(abs(x), abs(y)) > grid.side_m / 2 + MARGIN_M
+    return float(np.degrees(np.arctan2(x, y))) if beyond else 0.0
+
+
+def _moved(trace: go.Scatter) -> dict:
+    """What a frame has to say of a trace."""
+    marker = {name: trace.marker[name] for name in ("symbol", "angle", "size")}
+    return {"type": "scatter", "x": trace.x, "y": trace.y} | ({"marker": marker} if trace.mode == "markers" else {})

@@ -135,6 +135,11 @@ def thin(
     return np.asarray(x, np.float32)[rows], np.asarray(y, np.float32)[rows]
 
 
+def clock(second: int) -> str:
+    """Minutes and seconds of elapsed time: "2:05"."""
+    return f"{second // 60}:{second % 60:02d}"
+
+
 def figure_html(figure: go.Figure, *, first: bool = False, fills: bool = False) -> str:
     """A figure as a part of a page.
 

@@ -66,8 +66,7 @@ def long_errors(place: Place, row: Row, seeds: Sequence[int], protocol: str, lea
     """Errors of every second of takes of at least a length: columns take, room, participant, seed, second, error_m."""
     prepared, frames = maker_of(place, seeds[0]).run.prepared, []
     takes = {t.name: t for t in prepared.takes}
-    asked = protocol if protocol in row.protocols else row.protocols[0]
-    for seed, made in made_of(place, row, seeds, asked).items():
+    for seed, made in made_of(place, row, seeds, row.under(protocol)).items():
         for name, error in errors_m(prepared, made.seconds).items():
             if len(error) >= least_s:
                 about = {"take": name, "room": takes[name].room, "participant": takes[name].participant, "seed": seed}
@@ -182,7 +181,7 @@ def figure_claims(place: Place, seeds: Sequence[int], protocol: str) -> list[Tol
     """The claims that the rows which are made allow to judge."""
     prepared, rows = maker_of(place, seeds[0]).run.prepared, {r.name: r for r in TABLE1}
     made = lambda name: {  # noqa: E731
-        s: m.seconds for s, m in made_of(place, rows[name], seeds, _asked(rows[name], protocol)).items()
+        s: m.seconds for s, m in made_of(place, rows[name], seeds, rows[name].under(protocol)).items()
     }
     eail, ronin, niloc = made("EAIL"), made(VELOCITY_NETS[-1]), made("NILoc+")
     found: list[Told] = []
@@ -202,10 +201,6 @@ def figure_claims(place: Place, seeds: Sequence[int], protocol: str) -> list[Tol
 
 def _if_any(judge: Callable[[pd.DataFrame], Told], rows: pd.DataFrame) -> list[Told]:
     return [judge(rows)] if len(rows) else []
-
-
-def _asked(row: Row, protocol: str) -> str:
-    return protocol if protocol in row.protocols else row.protocols[0]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """EAIL's Fig. 5: seconds whose stage-1 heatmap has two peaks and whose stage-2 heatmap has one, counted and shown.
 
-The rule. Both maps are under the published protocol (the heading is known at the
-start, "uses ground truth"), as the paper's probably are. Stage 1's map is the cosine of F^M_t and F^P_s. A peak is a
-cell, or a plateau of equal ones, that no neighbour overtops; its height is the share of the map's range that lies below
-it. A peak nearer than 1 m to a higher one that counts doesn't. A map has two peaks where
-exactly two have a height of 0.8 or more (the third, if there is one, lies below) and no chain of neighbours of that
-height joins them: ends of one ridge aren't two peaks. The chain came into the rule after a first look at pictures of
-ridges, so what the rule counts without it is recorded too; nothing else was changed after a count. Stage 2's map has one peak where more than half of its mass lies
-within 0.6 m of its highest cell. Seconds count whose true place is known; what that place is plays no part.
+The rule. Both maps are under the published protocol (the heading is known at the start, "uses ground truth"), as the
+paper's probably are. Stage 1's map is the cosine of F^M_t and F^P_s. A peak is a cell, or a plateau of equal ones, that
+no neighbour overtops; its height is the share of the map's range that lies below it. A peak nearer than 1 m to a higher
+one that counts doesn't. A map has two peaks where exactly two have a height of 0.8 or more (the third, if there is one,
+lies below) and no chain of neighbours of that height joins them: ends of one ridge aren't two peaks. The chain came
+into the rule after a first look at pictures of ridges, so what the rule counts without it is recorded too; nothing else
+was changed after a count. Stage 2's map has one peak where more than half of its mass lies within 0.6 m of its highest
+cell. Seconds count whose true place is known; what that place is plays no part.
 
 Shown are moments of the take with the median success of stage 2 at 0.4 m among those that have such moments (of an
 even number the lower; the first seed's): those whose two peaks are most nearly equal in height, at least 30 s apart, at
@@ -35,7 +35,7 @@ from eailkit.experiments.rows.variants import FULL
 from eailkit.experiments.rows.work import Place, maker_of
 from eailkit.metrics import Interval, bootstrap_interval, map_successes
 from eailkit.plots.takes import StageMoment, stages_figure
-from eailkit.plots.theme import figure_html, write_page
+from eailkit.plots.theme import clock, figure_html, write_page
 from eailkit.preprocess.mapgrid import MapGrid
 from eailkit.results.ledger import LedgerRow, append_rows
 from eailkit.results.names import row_id
@@ -182,7 +182,7 @@ def counted(stages: Stages) -> dict[str, float]:
 
 
 def count(place: Place, seeds: Sequence[int]) -> pd.DataFrame:
-    """A row a (take, seed) of both test sets: take, room, participant, split, seed, right (%), and what `counted` says."""
+    """A row a (take, seed) of both test sets: take, room, participant, split, seed, success (%), and `counted`'s."""
     rows = []
     for seed in seeds:
         maker, of = maker_of(place, seed), stages_of(place, seed)
@@ -191,15 +191,15 @@ def count(place: Place, seeds: Sequence[int]) -> pd.DataFrame:
             known = np.isfinite(stages.success)
             about = {"take": take.name, "room": take.room, "participant": take.participant, "split": take.split}
             right = float(stages.success[known].mean()) if known.any() else float("nan")
-            rows.append(about | {"seed": seed, "right": right} | counted(stages))
+            rows.append(about | {"seed": seed, "success": right} | counted(stages))
         maker.forget()
     return pd.DataFrame(rows)
 
 
 def intervals(rows: pd.DataFrame) -> dict[str, Interval]:
-    """Column -> its mean over takes and seeds with an interval over rooms, people and seeds; without those that lack it.
+    """Column -> its mean over takes and seeds with an interval over rooms, people and seeds, where any take has it.
 
-    Each take counts once that has such seconds, however many.
+    A take counts once, however many such seconds it has.
     """
     found = {}
     for column in COLUMNS:
@@ -229,9 +229,10 @@ def moments(stages: Stages, most: int = SHOWN, apart_s: int = SHOWN_APART_S) -> 
 
 @dataclass(frozen=True)
 class Shown:
-    """The take that the figure is of, with its moments."""
+    """The take that the figure is of, its room, its success (%), and the moments."""
 
     take: object
+    room: object
     success: float
     seconds: list[int]
     stages: Stages
@@ -247,17 +248,17 @@ def shown(place: Place, rows: pd.DataFrame) -> Shown | None:
     with_some = rows[(rows.seed == seed) & (rows.chosen > 0)]
     if not len(with_some):
         return None
-    success = dict(zip(with_some["take"], with_some.right, strict=True))
+    success = dict(zip(with_some["take"], with_some.success, strict=True))
     name = median_take(success)
-    take = next(t for t in maker_of(place, seed).takes if t.name == name)
+    maker = maker_of(place, seed)
+    take = next(t for t in maker.takes if t.name == name)
     stages = stages_of(place, seed)(take)
-    return Shown(take, success[name], moments(stages), stages)
+    return Shown(take, maker.run.prepared.rooms[take.room], success[name], moments(stages), stages)
 
 
-def figure(place: Place, found: Shown, *, title: str = TITLE) -> go.Figure:
+def figure(found: Shown, *, title: str = TITLE) -> go.Figure:
     """Stage 1's and stage 2's map at each moment, with stage 1's peaks and the true place."""
-    room = maker_of(place, 0).run.prepared.rooms[found.take.room]
-    truth, stages = np.asarray(found.take.position, float), found.stages
+    truth, stages, room = np.asarray(found.take.position, float), found.stages, found.room
     drawn = [
         StageMoment(
             clock(k), stages.stage1[k], np.where(np.isnan(stages.stage1[k]), np.nan, stages.stage2[k]),
@@ -266,11 +267,6 @@ def figure(place: Place, found: Shown, *, title: str = TITLE) -> go.Figure:
         for k in found.seconds
     ]  # fmt: skip
     return stages_figure(np.asarray(room.cloud), room.grid, drawn, title=title)
-
-
-def clock(second: int) -> str:
-    """Minutes and seconds: "2:05"."""
-    return f"{second // 60}:{second % 60:02d}"
 
 
 def reading(found: dict[str, Interval]) -> str:
@@ -294,7 +290,8 @@ def record(
         written.append(LedgerRow(
             id=row_id("stages", name), question=f"Does stage 2 make one peak of stage 1's two, on {name}?",
             config=rule | {
-                TRUTH: "the heading at the start", "takes": int(part["take"].nunique()), "seconds": int(part.seconds.sum()),
+                TRUTH: "the heading at the start", "takes": int(part["take"].nunique()),
+                "seconds": int(part.seconds.sum()),
                 "such seconds": int(part.chosen.sum()), "takes and seeds that have such": int((part.chosen > 0).sum()),
                 "interval": {m: [round(v.low, 3), round(v.high, 3)] for m, v in found.items()},
                 "interval over": "rooms, people and seeds", "spread": "half of the interval",
@@ -315,5 +312,5 @@ def _page(place: Place, rows: pd.DataFrame, drawn: Shown | None) -> Path:
         )
     else:
         told = f"{drawn.take.name}, the take with the median success ({drawn.success:.1f} %) of those that have such"
-        parts += [f"<p>Shown: {told} seconds.</p>", figure_html(figure(place, drawn, title=""), first=True)]
+        parts += [f"<p>Shown: {told} seconds.</p>", figure_html(figure(drawn, title=""), first=True)]
     return write_page(Path(place.out) / f"fig5-{place.profile}.html", TITLE, parts, style="body { max-width: 46rem; }")
