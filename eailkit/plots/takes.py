@@ -131,10 +131,10 @@ def within_square(figure: go.Figure, grid: MapGrid) -> go.Figure:
 
 def _rings(at_m: Float[np.ndarray, "peaks 2"], legend: bool) -> go.Scatter:
     x, y = np.asarray(at_m, float).reshape(-1, 2).T.round(3)
-    line = {"color": INK, "width": 2.5}
+    colour = CYCLE[3]  # no colour of viridis, light page or dark
     return go.Scatter(
         x=x, y=y, mode="markers", name="peak of stage 1", showlegend=legend, hoverinfo="skip",
-        marker={"symbol": "circle-open", "size": 22, "line": line, "color": INK},
+        marker={"symbol": "circle-open", "size": 22, "line": {"color": colour, "width": 2.5}, "color": colour},
     )  # fmt: skip
 
 

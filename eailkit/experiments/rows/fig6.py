@@ -220,8 +220,8 @@ def write_pictures(found: Shown, path: str | Path) -> Path:
     line = lambda colour: f'<span class="line" style="background: {colour}"></span>'  # noqa: E731
     last_s = len(found.take)
     parts = [
-        f"<p>{found.take.name}, {last_s / 60:.0f} minutes in a kitchen of {SPLIT}: of {found.among} takes of at least "
-        f"{found.least_s / 60:.0f} minutes the one with the median success of {TRACKED} ({found.success:.1f} % within "
+        f"<p>{found.take.name}, {last_s / 60:.0f} min in a kitchen of {SPLIT}: of the {found.among} that last at least "
+        f"{found.least_s / 60:.0f} min the one with the median success of {TRACKED} ({found.success:.1f} % within "
         f"0.4 m). {line(TRUTH_COLOUR)} true path, {line(FOUND)} answers; the last {RECENT_S} s are strong. A dotted "
         "line is the map's square, an arrow an answer beyond the picture.</p>"
     ]
