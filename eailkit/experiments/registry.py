@@ -110,21 +110,48 @@ def reproduce(request: Request) -> Path | None:
 
 def _rows(*tables: str) -> Callable[[Request], Path | None]:
     def run(request: Request) -> Path | None:
-        from eailkit.experiments.rows.plan import told
-        from eailkit.experiments.rows.reproduce import Asked, reproduce_tables
-        from eailkit.experiments.rows.work import Place
+        from eailkit.experiments.rows.reproduce import Asked
 
-        data = None if request.data is None else str(request.data)
-        place = Place(str(request.folder), request.profile, data, request.towers)
-        jobs = request.jobs or len(os.sched_getaffinity(0))
-        asked = Asked(tables, place, request.rows, request.seeds, jobs)
-        if request.dry_run:
-            print(told(asked))
+        asked = Asked(tables, _place(request), request.rows, request.seeds, _jobs(request))
+        paths = _made_or_told(asked, request)
+        if paths is None:
             return None
-        paths = reproduce_tables(asked, **request.options)
         return paths[-1] if paths else Path(request.results_dir) / f"{tables[-1]}_{request.profile}.json"
 
     return run
+
+
+def _figure_of_rows(request: Request) -> Path | None:
+    from eailkit.experiments.rows import fig4, fig5, fig6
+    from eailkit.experiments.rows.reproduce import Asked
+
+    module = {"fig4": fig4, "fig5": fig5, "fig6": fig6}[request.name]
+    asked = Asked(("table1",), _place(request), request.rows or module.ROWS, request.seeds, _jobs(request))
+    if _made_or_told(asked, request) is None:
+        return None
+    return module.record(asked.place, asked.all_seeds, **request.options)
+
+
+def _made_or_told(asked, request: Request) -> list[Path] | None:
+    """Make what is asked for and return the tables that were written, or say what it would take and return None."""
+    from eailkit.experiments.rows.plan import told
+    from eailkit.experiments.rows.reproduce import reproduce_tables
+
+    if request.dry_run:
+        print(told(asked))
+        return None
+    return reproduce_tables(asked, **request.options)
+
+
+def _place(request: Request):
+    from eailkit.experiments.rows.work import Place
+
+    data = None if request.data is None else str(request.data)
+    return Place(str(request.folder), request.profile, data, request.towers)
+
+
+def _jobs(request: Request) -> int:
+    return request.jobs or len(os.sched_getaffinity(0))
 
 
 def _localization(request: Request) -> Path:
@@ -225,9 +252,15 @@ TABLES_ABOUT = {  # as `experiments.rows.catalog.ABOUT`, which takes seconds to 
     "table5": "towers, sequence lengths, residuals, stage 1 alone",
     "states": "the sixteen states of Table 3's four switches",
 }
+FIGURES_ABOUT = {
+    "fig4": "error over elapsed minutes of Table 1's rows, what the figures claim, and a page",
+    "fig5": "seconds whose two peaks in stage 1 become one in stage 2, counted, and a page of four",
+    "fig6": "one long take in pictures: four methods, four moments",
+}
 EXPERIMENTS: dict[str, Experiment] = {
     **{name: Experiment(about, _rows(name), by_rows=True) for name, about in TABLES_ABOUT.items()},
     "all": Experiment("every row of the tables above", _rows(*TABLES_ABOUT), by_rows=True),
+    **{name: Experiment(about, _figure_of_rows, by_rows=True) for name, about in FIGURES_ABOUT.items()},
     "localization": Experiment(
         "EAIL beside its references, its criteria, over time, its parts and bounds", _localization
     ),

@@ -1,7 +1,8 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
-`rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `signals` the IMU, `scores` losses and
-results, `primus` what PRIMUS trains on, `fewshot` what it's worth, `theme` how they look.
+`rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `takes` whole takes (EAIL Figs. 4 to 6),
+`signals` the IMU, `scores` losses and results, `primus` what PRIMUS trains on, `fewshot` what it's worth, `theme` how
+they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
@@ -27,6 +28,7 @@ from eailkit.plots.scores import (
     table_figure,
 )
 from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_figure, tone_figure, window_figure
+from eailkit.plots.takes import drift_figure, stages_figure, take_figure, take_picture
 from eailkit.plots.theme import styled, write_html
 from eailkit.plots.tracks import (
     activity_figure,
@@ -49,6 +51,7 @@ __all__ = [
     "cloud_figure",
     "confusion_figure",
     "coverage_figure",
+    "drift_figure",
     "error_over_time_figure",
     "fewshot_figure",
     "frames_figure",
@@ -67,9 +70,12 @@ __all__ = [
     "singular_figure",
     "spectrum",
     "spectrum_figure",
+    "stages_figure",
     "styled",
     "success_curve_figure",
     "table_figure",
+    "take_figure",
+    "take_picture",
     "tilt_figure",
     "timeline_figure",
     "tone_figure",

@@ -135,6 +135,42 @@ def thin(
     return np.asarray(x, np.float32)[rows], np.asarray(y, np.float32)[rows]
 
 
+def clock(second: int) -> str:
+    """Minutes and seconds of elapsed time: "2:05"."""
+    return f"{second // 60}:{second % 60:02d}"
+
+
+def figure_html(figure: go.Figure, *, first: bool = False, fills: bool = False) -> str:
+    """A figure as a part of a page.
+
+    Args:
+        first: bring plotly.js along, as one figure of a page must.
+        fills: take the size of the element around it, which must have one, instead of its own height.
+    """
+    size = {"default_width": "100%", "default_height": "100%"} if fills else {}
+    config = CONFIG | ({"displayModeBar": False} if fills else {})
+    return figure.to_html(full_html=False, include_plotlyjs=first, config=config, auto_play=False, **size)
+
+
+def write_page(path: str | Path, title: str, parts: Sequence[str], *, style: str = "") -> Path:
+    """Write parts of HTML as one file that needs no network, light or dark as the reader has it.
+
+    Args:
+        title: its heading too.
+        parts: HTML; figures by `figure_html`.
+        style: CSS beyond the page's own.
+    """
+    body = "\n".join(parts)
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n<meta name="color-scheme" content="light dark">\n'
+        f"<title>{title}</title>\n<style>body {{ margin: 1rem auto; padding: 0 1rem; max-width: 70rem; "
+        f"font: 1rem/1.45 system-ui, sans-serif; }} h1 {{ font-size: 1.4rem; }} {style}</style>\n"
+        f"</head><body>\n<h1>{title}</h1>\n{body}\n</body></html>\n"
+    )
+    return write_atomically(path, lambda p: Path(p).write_text(page, encoding="utf-8"))
+
+
 def write_html(figure: go.Figure, path: str | Path) -> Path:
     """Write a figure as one HTML file that needs no network: plotly.js inside, light or dark as the reader has it."""
     body = figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG, auto_play=False)

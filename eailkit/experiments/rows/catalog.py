@@ -59,6 +59,10 @@ class Row:
         plain = self.name.replace("w/o", "without").replace(" + ", " with ")
         return f"{self.table}/{re.sub(r'[^a-z0-9.]+', '-', plain.lower()).strip('-')}"
 
+    def under(self, protocol: str) -> str:
+        """The protocol that the row has where one is asked for: its own where it lacks that."""
+        return protocol if protocol in self.protocols else self.protocols[0]
+
 
 def _eail(table: str, name: str, paper: str = "", metrics: tuple[str, ...] = PLACES + ACTIONS, **changes) -> Row:
     return Row(table, name, Kind.EAIL, Variant(**changes), paper=paper, metrics=metrics)

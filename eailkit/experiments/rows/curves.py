@@ -19,11 +19,11 @@ from eailkit.eail.prepared import Prepared
 from eailkit.experiments.rows.catalog import INFERRED, PUBLISHED, TABLE1, TABLES, Kind, Row
 from eailkit.experiments.rows.claims import FAILS, HOLDS, PLACE, UNSURE, VELOCITY_NETS
 from eailkit.experiments.rows.make import SPLITS
-from eailkit.experiments.rows.record import common_of, made_of, table_of
+from eailkit.experiments.rows.record import TRUTH, common_of, made_of, table_of
 from eailkit.experiments.rows.seconds import Seconds, errors_m
 from eailkit.experiments.rows.work import Place, maker_of
 from eailkit.metrics import Interval, bootstrap_interval
-from eailkit.results.ledger import LedgerRow, append_rows
+from eailkit.results.ledger import LedgerRow, append_rows, read
 from eailkit.results.names import row_id
 
 BIN_S = 30.0
@@ -66,8 +66,7 @@ def long_errors(place: Place, row: Row, seeds: Sequence[int], protocol: str, lea
     """Errors of every second of takes of at least a length: columns take, room, participant, seed, second, error_m."""
     prepared, frames = maker_of(place, seeds[0]).run.prepared, []
     takes = {t.name: t for t in prepared.takes}
-    asked = protocol if protocol in row.protocols else row.protocols[0]
-    for seed, made in made_of(place, row, seeds, asked).items():
+    for seed, made in made_of(place, row, seeds, row.under(protocol)).items():
         for name, error in errors_m(prepared, made.seconds).items():
             if len(error) >= least_s:
                 about = {"take": name, "room": takes[name].room, "participant": takes[name].participant, "seed": seed}
@@ -182,7 +181,7 @@ def figure_claims(place: Place, seeds: Sequence[int], protocol: str) -> list[Tol
     """The claims that the rows which are made allow to judge."""
     prepared, rows = maker_of(place, seeds[0]).run.prepared, {r.name: r for r in TABLE1}
     made = lambda name: {  # noqa: E731
-        s: m.seconds for s, m in made_of(place, rows[name], seeds, _asked(rows[name], protocol)).items()
+        s: m.seconds for s, m in made_of(place, rows[name], seeds, rows[name].under(protocol)).items()
     }
     eail, ronin, niloc = made("EAIL"), made(VELOCITY_NETS[-1]), made("NILoc+")
     found: list[Told] = []
@@ -204,28 +203,85 @@ def _if_any(judge: Callable[[pd.DataFrame], Told], rows: pd.DataFrame) -> list[T
     return [judge(rows)] if len(rows) else []
 
 
-def _asked(row: Row, protocol: str) -> str:
-    return protocol if protocol in row.protocols else row.protocols[0]
+@dataclass(frozen=True)
+class Line:
+    """A line of Fig. 4.
+
+    Attributes:
+        row: name in Table 1.
+        protocol: "inferred" or "published".
+        curve: columns minute, error_m, low, high and takes.
+    """
+
+    row: str
+    protocol: str
+    curve: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """In a sentence."""
+        return self.row if self.protocol == INFERRED else f"{self.row} ({TRUTH})"
+
+    @property
+    def family(self) -> str:
+        """What shares a colour: a method under each protocol, and all velocity nets."""
+        kind = _KINDS[self.row]
+        return Kind.TRACKER if kind == Kind.LIVE else kind
+
+
+_KINDS = {row.name: row.kind for row in TABLE1}
+_OURS_FIRST = (Kind.EAIL, Kind.TRACKER, Kind.LIVE, Kind.MAP_FREE, Kind.VELOCITY)
+
+
+def lines(place: Place, seeds: Sequence[int], least_s: float | None = None) -> list[Line]:
+    """Fig. 4's lines of those rows of Table 1 that are made, each under its protocols.
+
+    Args:
+        least_s: length of the takes that they are of, s; `least_length_s` where None.
+    """
+    least_s, found = least_length_s(place, seeds) if least_s is None else least_s, []
+    for row in TABLE1:
+        for protocol in row.protocols:
+            errors = long_errors(place, row, seeds, protocol, least_s)
+            found += [Line(row.name, protocol, curve(errors))] if len(errors) else []
+    return _ours_first(found)
+
+
+def least_length_s(place: Place, seeds: Sequence[int]) -> float:
+    """Length that a take must have to count, s: ten minutes, or the longest take's where none lasts so long."""
+    return min(LONG_S, max(len(take) for take in maker_of(place, seeds[0]).takes))
+
+
+def _ours_first(found: list[Line]) -> list[Line]:
+    return sorted(found, key=lambda line: _OURS_FIRST.index(_KINDS[line.row]))
 
 
 def record_curves(place: Place, seeds: Sequence[int], *, results_dir: str | Path, command: str) -> Path | None:
     """Write Fig. 4's curves as `results/fig4_<profile>.json`, a row a (method, protocol), of rows that are made."""
-    common, rows = common_of(place, seeds, command), []
-    for row in (r for r in TABLE1 if r.kind != Kind.ACTION):
-        for protocol in row.protocols:
-            errors = long_errors(place, row, seeds, protocol, LONG_S)
-            if not len(errors):
-                continue
-            found = curve(errors)
-            mean = {"mean error (m)": float(found.error_m.mean()), "last error (m)": float(found.error_m.iloc[-1])}
-            rows.append(LedgerRow(
-                id=row_id(row.name, protocol), question=f"How far off is '{row.name}' as time passes, {protocol}?",
-                config={"protocol": protocol, "bin_s": BIN_S, "takes of at least (s)": LONG_S,
-                        **{c: found[c].round(3).tolist() for c in found.columns},
-                        "interval": "over rooms, people and seeds", "spread": "none: see the curve"},
-                mean={k: round(v, 3) for k, v in mean.items()}, spread=dict.fromkeys(mean, 0.0), minutes=0.0, **common,
-            ))  # fmt: skip
+    common, rows, least_s = common_of(place, seeds, command), [], least_length_s(place, seeds)
+    for line in lines(place, seeds, least_s):
+        found = line.curve
+        mean = {"mean error (m)": float(found.error_m.mean()), "last error (m)": float(found.error_m.iloc[-1])}
+        told = TRUTH if line.protocol == PUBLISHED else "no"
+        rows.append(LedgerRow(
+            id=row_id(line.row, line.protocol),
+            question=f"How far off is '{line.row}' as time passes, {line.protocol}?",
+            config={"row": line.row, "protocol": line.protocol, TRUTH: told, "bin_s": BIN_S,
+                    "takes of at least (s)": least_s, **{c: found[c].round(3).tolist() for c in found.columns},
+                    "interval": "over rooms, people and seeds", "spread": "none: see the curve"},
+            mean={k: round(v, 3) for k, v in mean.items()}, spread=dict.fromkeys(mean, 0.0), minutes=0.0, **common,
+        ))  # fmt: skip
     return append_rows(f"fig4_{place.profile}", rows, results_dir=results_dir) if rows else None
+
+
+def recorded_lines(profile: str, *, results_dir: str | Path) -> list[Line]:
+    """Fig. 4's lines as they were recorded; none where nothing was."""
+    found = []
+    for row in read(f"fig4_{profile}", results_dir=results_dir):
+        c = row["config"]
+        curve_of = pd.DataFrame({k: c[k] for k in ("minute", "error_m", "low", "high", "takes")})
+        found.append(Line(c["row"], c["protocol"], curve_of))
+    return _ours_first(found)
 
 
 def record_figure_claims(place: Place, seeds: Sequence[int], *, results_dir: str | Path, command: str) -> Path | None:

@@ -118,7 +118,7 @@ class Maker:
         found = self.found(method, protocol)
         if found is not None:
             return found
-        predict, about = self._predictor(method, protocol)
+        predict, about = self.predictor(method, protocol)
         began, maps = time.monotonic(), []
 
         def kept(take) -> Prediction:
@@ -132,6 +132,36 @@ class Maker:
         made = Made(seconds, about, maps[0] if maps else None)
         _save(self.path(method, protocol, self.identity(method, protocol)), made)
         return made
+
+    def predictor(self, method: Method, protocol: str) -> tuple[Callable[[object], Prediction], dict]:
+        """A function from a take to what the trained method says of it, maps and all, and what is told of the training.
+
+        What isn't trained yet is.
+        """
+        if method.kind not in TWO_STAGES:
+            net: Net = NETS[method.net]
+            predict, model, history = net.make(self.run, self.variants, protocol)
+            return predict, _about({method.net: model}, {method.net: history})
+        run, variant = self.run, method.variant
+        stage1 = self.variants.train_stage1(variant)
+        features = self.variants.features(stage1)
+        models, names = {"stage 1": stage1}, {"stage 1": self.variants.history(variant, first=True)}
+        if not variant.second_stage:
+            return lambda take: _retrieval(run, features, take, protocol), _about(models, names)
+        stage2 = self.variants.train_stage2(variant, features, self.schedule(method))
+        models["stage 2"], names["stage 2"] = stage2, self.variants.history(variant)
+        if method.kind == Kind.EAIL:
+            say = self._alone(method, stage1, stage2, features, protocol)
+            silent = not variant.action_loss  # an action head that wasn't trained says nothing
+            return (lambda t: replace(say(t), action=None)) if silent else say, _about(models, names)
+        velocity = run.train_velocity()
+        models["velocity"], names["velocity"] = velocity, run.histories["velocity"]
+        parts = run.methods(stage1, stage2, velocity)
+        if method.kind == Kind.LIVE:
+            causal = run.causal_takes(SPLITS)
+            return lambda take: parts.live(take, causal[take.name]), _about(models, names)
+        told = _first_heading if protocol == PUBLISHED else lambda take: None
+        return lambda take: parts.tracked(take, heading_rad=told(take)), _about(models, names)
 
     def first_stage(self, method: Method) -> None:
         """Train the stage 1 that a method reads and embed data and maps with it; nothing for a baseline."""
@@ -153,7 +183,7 @@ class Maker:
         self.run.forget_features()
 
     def identity(self, method: Method, protocol: str) -> Identity | None:
-        """What names a method's answers; None while a part that names them isn't trained yet."""
+        """What names a method's answers; None while a part that names them isn't trained, or a net isn't there yet."""
         run, parts = self.run, {}
         if method.kind in TWO_STAGES:
             stage1 = self.variants.found_stage1(method.variant)
@@ -164,6 +194,8 @@ class Maker:
                 parts["stage2"] = self.variants.stage2_identity(method.variant, features, self.schedule(method))
             if method.kind != Kind.EAIL:
                 parts["velocity"] = trained_identity(run.profile.velocity, velocity_identity(run.prepared, run.profile))
+        elif method.net not in NETS:
+            return None
         else:
             parts["net"] = NETS[method.net].identity(run, self.variants, protocol)
         code = _CODE if method.kind in TWO_STAGES else (*_CODE, *NETS[method.net].code)
@@ -195,33 +227,6 @@ class Maker:
             made = trained_identity(run.profile.velocity, velocity_identity(run.prepared, run.profile))
             found["velocity"] = trained_weights(run.weights_dir, "velocity", made) is not None
         return found
-
-    def _predictor(self, method: Method, protocol: str) -> tuple[Callable[[object], Prediction], dict]:
-        """A function from a take to what the trained method says of it, and what is told of the training."""
-        if method.kind not in TWO_STAGES:
-            net: Net = NETS[method.net]
-            predict, model, history = net.make(self.run, self.variants, protocol)
-            return predict, _about({method.net: model}, {method.net: history})
-        run, variant = self.run, method.variant
-        stage1 = self.variants.train_stage1(variant)
-        features = self.variants.features(stage1)
-        models, names = {"stage 1": stage1}, {"stage 1": self.variants.history(variant, first=True)}
-        if not variant.second_stage:
-            return lambda take: _retrieval(run, features, take, protocol), _about(models, names)
-        stage2 = self.variants.train_stage2(variant, features, self.schedule(method))
-        models["stage 2"], names["stage 2"] = stage2, self.variants.history(variant)
-        if method.kind == Kind.EAIL:
-            say = self._alone(method, stage1, stage2, features, protocol)
-            silent = not variant.action_loss  # an action head that wasn't trained says nothing
-            return (lambda t: replace(say(t), action=None)) if silent else say, _about(models, names)
-        velocity = run.train_velocity()
-        models["velocity"], names["velocity"] = velocity, run.histories["velocity"]
-        parts = run.methods(stage1, stage2, velocity)
-        if method.kind == Kind.LIVE:
-            causal = run.causal_takes(SPLITS)
-            return lambda take: parts.live(take, causal[take.name]), _about(models, names)
-        told = _first_heading if protocol == PUBLISHED else lambda take: None
-        return lambda take: parts.tracked(take, heading_rad=told(take)), _about(models, names)
 
     def _alone(
         self, method: Method, stage1: Stage1, stage2: SpatioTemporalReasoner, features: Features, protocol: str

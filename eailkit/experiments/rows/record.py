@@ -45,8 +45,7 @@ def table_of(
     """
     prepared, frames = maker_of(place, seeds[0]).run.prepared, []
     for name, row in {**{r.name: r for r in rows}, **(more or {})}.items():
-        asked = protocol if protocol in row.protocols else row.protocols[0]
-        for seed, made in made_of(place, row, seeds, asked).items():
+        for seed, made in made_of(place, row, seeds, row.under(protocol)).items():
             frame = scores(prepared, made.seconds, name, seed)
             unasked = [m for m in ("SR@0.2m", "SR@0.4m", "SR@0.6m", "RS", "top1", "top5") if m not in row.metrics]
             frames.append(frame.assign(**dict.fromkeys(unasked, np.nan)))
