@@ -28,7 +28,7 @@ def test_what_needs_real_recordings_says_so_before_any_work(name, tmp_path):
 
 
 def test_unknown_experiments_and_two_seeds_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="expected one of localization"):
+    with pytest.raises(ConfigError, match="expected one of table1"):
         reproduce(Request("primus-fig9"))
     with pytest.raises(ConfigError, match="found seeds 0, 1; expected one"):
         reproduce(Request("joined", out=tmp_path / "run", seeds=(0, 1)))

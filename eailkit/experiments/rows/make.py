@@ -194,8 +194,6 @@ class Maker:
                 parts["stage2"] = self.variants.stage2_identity(method.variant, features, self.schedule(method))
             if method.kind != Kind.EAIL:
                 parts["velocity"] = trained_identity(run.profile.velocity, velocity_identity(run.prepared, run.profile))
-        elif method.net not in NETS:
-            return None
         else:
             parts["net"] = NETS[method.net].identity(run, self.variants, protocol)
         code = _CODE if method.kind in TWO_STAGES else (*_CODE, *NETS[method.net].code)
