@@ -6,6 +6,8 @@ Tensor functions run with jaxtyping's checks switched on.
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,24 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory):
     from eailkit.experiments.primus_run import PrimusRun
 
     return PrimusRun(tmp_path_factory.mktemp("primus") / "run", "smoke", progress=False, workers=1)
+
+
+@pytest.fixture(scope="session")
+def smoke_kitchens(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Lay the prepared smoke kitchens, which one worker makes for all, into a folder that a run then works in."""
+    from eailkit.experiments.eail_run import Run
+    from eailkit.parallel import held
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke-kitchens"
+    with held(shared.with_suffix(".lock"), say=lambda text: None):
+        Run(shared, "smoke", progress=False).prepared  # noqa: B018 (made on first use)
+
+    def lay(folder: Path) -> Path:
+        shutil.copytree(shared, folder, copy_function=os.link, dirs_exist_ok=True)
+        return folder
+
+    return lay
 
 
 @pytest.fixture(scope="session")

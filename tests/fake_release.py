@@ -147,14 +147,14 @@ def _write_take(folder: Path, entry: Entry, seconds: int, video: bool) -> None:
 
 
 def _write_video(path: Path, seconds: int) -> None:
-    """30 frames a second, those of second k grey of level 20 + 12 k."""
+    """30 frames a second, those of second k grey of level 20 + 8 k."""
     path.parent.mkdir(parents=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
         stream.width = stream.height = 64
         stream.pix_fmt, stream.thread_count = "yuv420p", 1
         for k in range(30 * seconds):
-            level = np.full((64, 64, 3), 20 + 12 * (k // 30), np.uint8)
+            level = np.full((64, 64, 3), 20 + 8 * (k // 30), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
         container.mux(stream.encode())
 

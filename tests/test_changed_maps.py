@@ -69,11 +69,11 @@ SEEDS = (0, 3, 7, 11, 20, 35)  # rooms of every form of counter, with and withou
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> tuple[Run, Path]:
+def recorded(tmp_path_factory, smoke_kitchens) -> tuple[Run, Path]:
     """A run whose table of changed maps is recorded, and the ledger's folder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("changed")
-    record_changed_maps(folder / "run", "smoke", (0,), results_dir=folder / "results", shares=SHARES)
+    record_changed_maps(smoke_kitchens(folder / "run"), "smoke", (0,), results_dir=folder / "results", shares=SHARES)
     return Run(folder / "run", "smoke", progress=False), folder / "results"
 
 

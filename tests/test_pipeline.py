@@ -38,10 +38,10 @@ REAL = os.environ.get("EAILKIT_REAL_DATA")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory, smoke_kitchens) -> Run:
     """Stages trained for a few steps on four small kitchens: what they say is nothing, that they say it is the test."""
     torch.set_num_threads(1)
-    run = Run(tmp_path_factory.mktemp("smoke"), "smoke", progress=False)
+    run = Run(smoke_kitchens(tmp_path_factory.mktemp("smoke")), "smoke", progress=False)
     stage1, _ = run.train_stage1()
     run.train_stage2(stage1)
     return run

@@ -32,11 +32,11 @@ from eailkit.results.names import row_id
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> tuple[Run, Path]:
+def recorded(tmp_path_factory, smoke_kitchens) -> tuple[Run, Path]:
     """A run whose protocol table is recorded, and the ledger's folder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("protocol")
-    record_protocol(folder / "run", "smoke", (0,), results_dir=folder / "results")
+    record_protocol(smoke_kitchens(folder / "run"), "smoke", (0,), results_dir=folder / "results")
     return Run(folder / "run", "smoke", progress=False), folder / "results"
 
 

@@ -259,11 +259,11 @@ def test_costs_grow_with_what_they_are_of():
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def tables(tmp_path_factory, smoke_kitchens):
     """Two rows of Table 3 and one of Table 5 at the smallest size, on two processes: place, ledger, what was said."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("reproduce")
-    place, said = Place(str(folder / "run"), "smoke"), []
+    place, said = Place(str(smoke_kitchens(folder / "run")), "smoke"), []
     asked = Asked(("table3", "table5"), place, ("table3/full", "table3/without-spatial", "5 s"), (0,), jobs=2)
     reproduce_tables(asked, results_dir=folder / "results", command="test", say=said.append)
     return place, folder / "results", said, asked

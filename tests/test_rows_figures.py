@@ -291,11 +291,11 @@ def test_a_take_is_read_by_what_its_pictures_show():
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
+def reproduced(tmp_path_factory, smoke_kitchens):
     """All three figures at smoke, of the rows that need no further net, and the ledger's folder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("figures")
-    options = {"profile": "smoke", "out": folder / "run", "results_dir": folder / "results", "jobs": 1}
+    options = {"profile": "smoke", "out": smoke_kitchens(folder / "run"), "results_dir": folder / "results", "jobs": 1}
     paths = [reproduce(Request(name, rows=ROWS, **options)) for name in ("fig4", "fig5", "fig6")]
     return Place(str(folder / "run"), "smoke"), folder / "results", paths
 

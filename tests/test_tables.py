@@ -17,11 +17,11 @@ SPLITS = ("test-seen", "test-unseen")
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(tmp_path_factory, smoke_kitchens):
     """A run of two seeds with all its tables, and the ledger's folder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tables")
-    record_localization(folder / "run", "smoke", (0, 1), results_dir=folder / "results")
+    record_localization(smoke_kitchens(folder / "run"), "smoke", (0, 1), results_dir=folder / "results")
     record_stability(folder / "run", "smoke", (0,), results_dir=folder / "results")
     return Run(folder / "run", "smoke", progress=False), folder / "results"
 

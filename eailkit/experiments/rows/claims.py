@@ -159,7 +159,7 @@ def record_claims(
                 mean={"points": round(r.mean, 3)}, spread={"points": round((r.high - r.low) / 2, 3)}, minutes=0.0,
                 **common,
             ))  # fmt: skip
-    return append_rows(f"claims_{place.profile}", rows, results_dir=results_dir) if rows else None
+    return append_rows(f"claims_{place.size}", rows, results_dir=results_dir) if rows else None
 
 
 def recorded(profile: str, *, results_dir: str | Path) -> pd.DataFrame:

@@ -271,7 +271,7 @@ def record_curves(place: Place, seeds: Sequence[int], *, results_dir: str | Path
                     "interval": "over rooms, people and seeds", "spread": "none: see the curve"},
             mean={k: round(v, 3) for k, v in mean.items()}, spread=dict.fromkeys(mean, 0.0), minutes=0.0, **common,
         ))  # fmt: skip
-    return append_rows(f"fig4_{place.profile}", rows, results_dir=results_dir) if rows else None
+    return append_rows(f"fig4_{place.size}", rows, results_dir=results_dir) if rows else None
 
 
 def recorded_lines(profile: str, *, results_dir: str | Path) -> list[Line]:
@@ -297,4 +297,4 @@ def record_figure_claims(place: Place, seeds: Sequence[int], *, results_dir: str
                 mean={told.what: round(told.found.mean, 3)},
                 spread={told.what: round((told.found.high - told.found.low) / 2, 3)}, minutes=0.0, **common,
             ))  # fmt: skip
-    return append_rows(f"figure_claims_{place.profile}", rows, results_dir=results_dir) if rows else None
+    return append_rows(f"figure_claims_{place.size}", rows, results_dir=results_dir) if rows else None

@@ -54,5 +54,5 @@ def record(
     record_figure_claims(place, seeds, results_dir=results_dir, command=command)
     if found := lines(place, seeds):
         parts = [figure_html(figure(found, title=""), first=True), *(f"<p>{t}</p>" for t in reading(found).split("\n"))]
-        say(f"wrote {write_page(Path(place.out) / f'fig4-{place.profile}.html', TITLE, parts)}")
-    return path or Path(results_dir) / f"fig4_{place.profile}.json"
+        say(f"wrote {write_page(Path(place.out) / f'fig4-{place.size}.html', TITLE, parts)}")
+    return path or Path(results_dir) / f"fig4_{place.size}.json"

@@ -299,7 +299,7 @@ def record(
             mean={m: round(v.mean, 3) for m, v in found.items()},
             spread={m: round((v.high - v.low) / 2, 3) for m, v in found.items()}, minutes=0.0, **common,
         ))  # fmt: skip
-    path = append_rows(f"fig5_{place.profile}", written, results_dir=results_dir)
+    path = append_rows(f"fig5_{place.size}", written, results_dir=results_dir)
     say(f"wrote {_page(place, rows, drawn)}")
     return path
 
@@ -313,4 +313,4 @@ def _page(place: Place, rows: pd.DataFrame, drawn: Shown | None) -> Path:
     else:
         told = f"{drawn.take.name}, the take with the median success ({drawn.success:.1f} %) of those that have such"
         parts += [f"<p>Shown: {told} seconds.</p>", figure_html(figure(drawn, title=""), first=True)]
-    return write_page(Path(place.out) / f"fig5-{place.profile}.html", TITLE, parts, style="body { max-width: 46rem; }")
+    return write_page(Path(place.out) / f"fig5-{place.size}.html", TITLE, parts, style="body { max-width: 46rem; }")

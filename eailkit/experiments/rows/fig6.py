@@ -209,8 +209,8 @@ def record(
             },
             mean=mean, spread=dict.fromkeys(mean, 0.0), minutes=0.0, **common,
         ))  # fmt: skip
-    path = append_rows(f"fig6_{place.profile}", rows, results_dir=results_dir)
-    say(f"wrote {write_pictures(found, Path(place.out) / f'fig6-{place.profile}.html')}")
+    path = append_rows(f"fig6_{place.size}", rows, results_dir=results_dir)
+    say(f"wrote {write_pictures(found, Path(place.out) / f'fig6-{place.size}.html')}")
     return path
 
 

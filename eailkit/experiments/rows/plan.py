@@ -11,7 +11,7 @@ from eailkit.experiments.eail_run import dataset_folder
 from eailkit.experiments.rows.costs import Counts, Rates, counts_of, gigabytes_of, seconds_of
 from eailkit.experiments.rows.reproduce import Asked, there
 from eailkit.experiments.rows.work import CAUSAL, DATA, Unit, work_of
-from eailkit.profiles import Profile, counted, get_profile
+from eailkit.profiles import Profile, counted
 
 CONTENTION = 1.15  # two processes share a memory bus: what a core-second becomes when all cores compute
 
@@ -36,7 +36,7 @@ def counts_for(asked: Asked) -> Counts:
     """How much data a plan is about: SynthKitchen's at the profile's size, or what a root lists."""
     place = asked.place
     if place.data is None:
-        return counts_of(get_profile(place.profile))
+        return counts_of(place.sizes)
     dataset = EgoExo4D(place.run().dataset())
     takes = [t for t in dataset.takes if t.task != "scan" and dataset.map_take(t.name) is not None]
     rooms = {t.name: dataset.map_take(t.name).name for t in takes}
@@ -50,13 +50,13 @@ def counts_for(asked: Asked) -> Counts:
 
 def profile_for(asked: Asked, counts: Counts) -> Profile:
     """The profile, epochs counted into steps of that much data."""
-    profile = get_profile(asked.place.profile)
+    profile = asked.place.sizes
     return counted(profile, round(counts.of(("train",)))) if profile.epochs else profile
 
 
 def is_prepared(asked: Asked) -> bool:
     """Whether a run's data would only be read; nothing is made to answer, but for the lists of a release."""
-    run, profile = asked.place.run(), get_profile(asked.place.profile)
+    run, profile = asked.place.run(), asked.place.sizes
     root = dataset_folder(run.dir, profile) if asked.place.data is None else run.dataset()
     if not (root / "takes.json").is_file() or not (root / "splits.json").is_file():
         return False

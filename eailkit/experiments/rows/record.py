@@ -17,7 +17,6 @@ from eailkit.experiments.rows.catalog import PUBLISHED, Kind, Row
 from eailkit.experiments.rows.make import SPLITS, Made, method_of
 from eailkit.experiments.rows.seconds import scores
 from eailkit.experiments.rows.work import Place, maker_of
-from eailkit.profiles import get_profile
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 from eailkit.results.names import row_id
 
@@ -30,7 +29,7 @@ def made_of(place: Place, row: Row, seeds: Sequence[int], protocol: str) -> dict
     found = {}
     for seed in seeds:
         maker = maker_of(place, seed)
-        if (made := maker.found(method_of(row, get_profile(place.profile)), protocol)) is not None:
+        if (made := maker.found(method_of(row, place.sizes), protocol)) is not None:
             found[seed] = made
     return found
 
@@ -104,4 +103,4 @@ def _ledger_row(
 def record_row(place: Place, row: Row, seeds: Sequence[int], common: dict, results_dir: str | Path) -> Path | None:
     """Write a row that is whole into `results/<table>_<profile>.json`; None while something of it is missing."""
     rows = ledger_rows(place, row, seeds, common)
-    return append_rows(f"{row.table}_{place.profile}", rows, results_dir=results_dir) if rows else None
+    return append_rows(f"{row.table}_{place.size}", rows, results_dir=results_dir) if rows else None

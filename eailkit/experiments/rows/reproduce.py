@@ -11,7 +11,6 @@ from eailkit.experiments.rows.catalog import ABOUT, Row, rows_of
 from eailkit.experiments.rows.make import method_of
 from eailkit.experiments.rows.record import common_of, record_row
 from eailkit.experiments.rows.work import DATA, Place, Unit, Work, carry_out, is_done, maker_of, work_of
-from eailkit.profiles import get_profile
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Asked:
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds."""
-        return self.seeds or get_profile(self.place.profile).seeds
+        return self.seeds or self.place.sizes.seeds
 
 
 def there(asked: Asked, work: Work) -> set[Unit]:
@@ -64,7 +63,7 @@ def reproduce_tables(
 
     def write(ended: set[Unit]) -> None:
         for row in rows:
-            units = {u for u in work if u.what == "answers" and u.method == method_of(row, get_profile(place.profile))}
+            units = {u for u in work if u.what == "answers" and u.method == method_of(row, place.sizes)}
             if row.id not in written and units <= ended:
                 if (path := record_row(place, row, seeds, common, results_dir)) is not None:
                     paths[path] = None

@@ -21,7 +21,7 @@ from eailkit.experiments.eail_run import Run
 from eailkit.experiments.rows.catalog import INFERRED, Kind, Row
 from eailkit.experiments.rows.make import SPLITS, TWO_STAGES, Maker, Method, method_of
 from eailkit.parallel import WorkerDied
-from eailkit.profiles import get_profile
+from eailkit.profiles import Profile, get_profile
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,25 @@ class Place:
 
     Attributes:
         out: folder of data, weights and answers.
-        profile: name of a profile.
+        profile: name of a profile, or one.
         data: an Ego-Exo4D root; SynthKitchen at the profile's size where None.
         towers: (role, what `vision_language.load` takes) pairs, see `variants.Variants`.
     """
 
     out: str
-    profile: str
+    profile: str | Profile
     data: str | None = None
     towers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sizes(self) -> Profile:
+        """The profile, epochs not yet counted."""
+        return get_profile(self.profile) if isinstance(self.profile, str) else self.profile
+
+    @property
+    def size(self) -> str:
+        """The profile's name."""
+        return self.sizes.name
 
     def run(self, seed: int = 0, *, progress: bool = False) -> Run:
         """The run of a seed."""
@@ -77,7 +87,7 @@ Work = dict[Unit, tuple[Unit, ...]]  # units in the order in which they are wish
 
 def work_of(rows: Iterable[Row], seeds: Sequence[int], place: Place) -> Work:
     """What some rows need: row by row, so that rows end one after the other, each with all its seeds."""
-    profile, asked = get_profile(place.profile), {}
+    profile, asked = place.sizes, {}
     for row in rows:
         method = method_of(row, profile)
         if method.kind in (Kind.TRACKER, Kind.LIVE):  # which read the whole EAIL's maps
