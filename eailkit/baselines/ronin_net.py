@@ -2,7 +2,7 @@
 
 EAIL's Table 1 calls the deeper one "ResNet-50"; it has ResNet-50's depths and ResNet-18's basic blocks. Every velocity
 net here convolves along time with (1, k) over pictures of height one, channels last in memory: torch's own numbers in
-half to three quarters of the time of `nn.Conv1d` on a CPU (`benchmarks/baselines_speed.py`). Nothing here trains.
+0.5 to 0.8 of the time that `nn.Conv1d` takes on a CPU (`benchmarks/baselines_speed.py`). Nothing here trains.
 """
 
 from __future__ import annotations
