@@ -383,10 +383,10 @@ def test_what_cannot_be_is_said_in_a_sentence(prepared, targets):
 
 
 def test_all_that_shapes_a_net_is_in_its_name(prepared, targets):
-    train, other = TrainConfig(steps=9), replace(targets, identity=identity("targets", made="otherwise"))
+    train, other = TrainConfig(steps=9), identity("targets", made="otherwise")
     for name in ACTION_NETS:
         of = lambda config=CONFIGS[name], name=name, **o: action_net_identity(  # noqa: E731
-            name, prepared, config, **{"pretrain": train, "targets": targets, "batch": 8} | o
+            name, prepared, config, **{"pretrain": train, "targets": targets.identity, "batch": 8} | o
         ).key  # fmt: skip
         keys = {of(), of(batch=9), of(replace(CONFIGS[name], context_s=3))}
         assert len(keys) == 3 and of() == of(pretrain=replace(train, checkpoint_every=3))

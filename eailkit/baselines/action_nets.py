@@ -107,7 +107,8 @@ def train_action_net(
         evi_mae.pretrain(net, prepared, pretrain, batch=batch, out_dir=out_dir, progress=progress)
     if name == "IMU2CLIP":
         imu2clip.align(net, prepared, targets, pretrain, batch=batch, out_dir=out_dir, progress=progress)
-    context = action_net_identity(name, prepared, config, batch=batch, targets=targets, pretrain=pretrain)
+    guided = targets.identity if name == "IMU2CLIP" else None
+    context = action_net_identity(name, prepared, config, batch=batch, targets=guided, pretrain=pretrain)
     history = fit_actions(
         net, prepared, train, context, batch=batch, out_dir=out_dir, name=file_name(name), progress=progress
     )
@@ -119,7 +120,7 @@ PRETRAINED = ("EVI-MAE", "IMU2CLIP")
 
 def action_net_identity(
     name: str, prepared: Prepared, config: Any, *, batch: int = BATCH, pretrain: TrainConfig | None = None,
-    targets: VisionLanguageTargets | None = None,
+    targets: Identity | None = None,
 ) -> Identity:  # fmt: skip
     """What an action baseline is determined by, the schedule of its last training apart."""
     before = None

@@ -184,12 +184,10 @@ class AlignmentBatches(ActionBatches):
         }  # fmt: skip
 
 
-def alignment_identity(
-    prepared: Prepared, targets: VisionLanguageTargets, config: Imu2ClipConfig, batch: int
-) -> Identity:
+def alignment_identity(prepared: Prepared, targets: Identity, config: Imu2ClipConfig, batch: int) -> Identity:
     """What an aligned encoder is determined by, its schedule apart."""
     return identity(
-        "IMU2CLIP, aligned", code=("eailkit.baselines.imu2clip",), data=prepared.identity, targets=targets.identity,
+        "IMU2CLIP, aligned", code=("eailkit.baselines.imu2clip",), data=prepared.identity, targets=targets,
         config=config, batch=batch,
     )  # fmt: skip
 
@@ -213,7 +211,7 @@ def align(
     batches = AlignmentBatches(prepared, targets, batch, net.context_s)
     history = fit(
         Alignment(net), batches, lambda m, b: m.loss(b), train, out_dir=out_dir, name="imu2clip-aligned",
-        context=alignment_identity(prepared, targets, net.config, batch), progress=progress,
+        context=alignment_identity(prepared, targets.identity, net.config, batch), progress=progress,
     )  # fmt: skip
     net.head.requires_grad_(True)
     net.encoder.requires_grad_(not net.config.frozen)

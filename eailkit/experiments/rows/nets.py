@@ -128,30 +128,28 @@ def _niloc_seconds(profile: Profile, test_s: float, protocols: int, timed: Timed
 def _action(name: str) -> Net:
     file = action_nets.file_name(name)
 
-    def parts(run: Run, variants: Variants) -> tuple:
-        targets = variants.targets(FULL) if name == "IMU2CLIP" else None
-        width = run.profile.embed_dim if targets is not None else None
-        return targets, action_nets.action_net_config(name, run.profile.action_size, embed_dim=width)
+    def config_of(profile: Profile) -> object:
+        width = profile.embed_dim if name == "IMU2CLIP" else None
+        return action_nets.action_net_config(name, profile.action_size, embed_dim=width)
 
     def make(run: Run, variants: Variants, protocol: str) -> Made:
-        targets, config = parts(run, variants)
+        targets = variants.targets(FULL) if name == "IMU2CLIP" else None
         net, history = action_nets.train_action_net(
-            name, run.prepared, run.weights_dir, train=run.profile.action_net, targets=targets, config=config,
-            progress=run.progress,
+            name, run.prepared, run.weights_dir, train=run.profile.action_net, targets=targets,
+            config=config_of(run.profile), progress=run.progress,
         )  # fmt: skip
         return lambda take: predict_actions(net, take), net, history
 
     def trained_as(run: Run, variants: Variants, protocol: str) -> Identity:
-        targets, config = parts(run, variants)
+        targets = variants.targets_identity(FULL) if name == "IMU2CLIP" else None
         before = replace(run.profile.action_net, validate_every=0, patience=0)
-        made = action_nets.action_net_identity(name, run.prepared, config, targets=targets, pretrain=before)
+        made = action_nets.action_net_identity(
+            name, run.prepared, config_of(run.profile), targets=targets, pretrain=before
+        )
         return trained_identity(run.profile.action_net, made)
 
     def step(profile: Profile) -> Step:
-        width = profile.embed_dim if name == "IMU2CLIP" else None
-        net = action_nets.action_net(
-            name, 35, action_nets.action_net_config(name, profile.action_size, embed_dim=width)
-        )
+        net = action_nets.action_net(name, 35, config_of(profile))
         rows, label = torch.randn(action_nets.BATCH, 6, 400 * net.context_s), torch.zeros(action_nets.BATCH).long()
         return net, lambda: action_loss(net(rows).float()[:, None], label[:, None])
 
