@@ -113,12 +113,23 @@ def _rows(*tables: str) -> Callable[[Request], Path | None]:
         from eailkit.experiments.rows.reproduce import Asked
 
         asked = Asked(tables, _place(request), request.rows, request.seeds, _jobs(request))
-        paths = _made_or_told(asked, request)
-        if paths is None:
+        if _made_or_told(asked, request) is None:
             return None
-        return paths[-1] if paths else Path(request.results_dir) / f"{tables[-1]}_{request.profile}.json"
+        return Path(request.results_dir) / f"{tables[0]}_{request.profile}.json"
 
     return run
+
+
+def _every_table(request: Request) -> Path | None:
+    path = _rows(*TABLES_ABOUT)(request)
+    if path is not None:
+        from eailkit.experiments.rows import fig4, fig5, fig6
+        from eailkit.experiments.rows.reproduce import Asked
+
+        asked = Asked(tuple(TABLES_ABOUT), _place(request), request.rows, request.seeds)
+        for module in (fig4, fig5, fig6):
+            module.record(asked.place, asked.all_seeds, **request.options)
+    return path
 
 
 def _figure_of_rows(request: Request) -> Path | None:
@@ -259,7 +270,7 @@ FIGURES_ABOUT = {
 }
 EXPERIMENTS: dict[str, Experiment] = {
     **{name: Experiment(about, _rows(name), by_rows=True) for name, about in TABLES_ABOUT.items()},
-    "all": Experiment("every row of the tables above", _rows(*TABLES_ABOUT), by_rows=True),
+    "all": Experiment("every row of the tables above, and figures 4 to 6", _every_table, by_rows=True),
     **{name: Experiment(about, _figure_of_rows, by_rows=True) for name, about in FIGURES_ABOUT.items()},
     "localization": Experiment(
         "EAIL beside its references, its criteria, over time, its parts and bounds", _localization

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eailkit.experiments.rows.catalog import ABOUT, Row, rows_of
+from eailkit.experiments.rows.claims import record_claims
 from eailkit.experiments.rows.make import method_of
 from eailkit.experiments.rows.record import common_of, record_row
 from eailkit.experiments.rows.work import DATA, Place, Unit, Work, carry_out, is_done, maker_of, work_of
@@ -52,7 +53,8 @@ def reproduce_tables(
 ) -> list[Path]:
     """Make what is missing, write each row as it ends, and return the tables' paths.
 
-    A second call goes on where the first was cut off.
+    A second call goes on where the first was cut off. In the end the claims of these tables are judged, by the rows
+    that are made.
     """
     rows, seeds, place = asked.wanted, asked.all_seeds, asked.place
     work = work_of(rows, seeds, place)
@@ -83,7 +85,8 @@ def reproduce_tables(
             write(ended)
 
     carry_out(work, place, asked.jobs, told, done)
-    return list(paths)
+    judged = record_claims(place, asked.tables, seeds, results_dir=results_dir, command=command)
+    return [*paths, *([judged] if judged else [])]
 
 
 def about(table: str) -> str:
