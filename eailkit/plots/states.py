@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 
-from eailkit.plots.rooms import heat_trace, here_trace, plan_trace
+from eailkit.plots.rooms import MARGIN_M, heat_trace, here_trace, plan_trace
 from eailkit.plots.scores import SYMBOLS
 from eailkit.plots.theme import BELOW, CYCLE, FOUND, INK, TRUTH, metres, moments_slider, spaced, styled
 from eailkit.preprocess.mapgrid import MapGrid
@@ -24,6 +24,7 @@ LEFT, RIGHT = CYCLE[1], CYCLE[0]
 BIN_S = 10.0  # an error curve's bins: single seconds jump by metres
 HEAD = "play head"
 MOST_MOMENTS = 40  # on the slider of a figure that holds every state
+MENU_Y, SLIDER_Y = 1.06, -0.12  # of the axes' height: over the maps' names, under the last axis's title
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Side:
     """One state on the walk.
 
     Attributes:
-        name: over its map and in the legend.
+        name: over its map and in the legend, short: a phone has 150 pixels for it.
         maps: one a kept second, any unit, NaN where blank; None where there are none.
         place_m: answered place of every second; None where there is none.
     """
@@ -60,7 +61,7 @@ def pair_figure(
     *,
     missing: str = "not there",
     title: str = "",
-    height: int = 640,
+    height: int = 700,
 ) -> go.Figure:
     """Two states at one moment, and both errors over the walk with a play head at that moment.
 
@@ -68,6 +69,8 @@ def pair_figure(
         truth_m: true place of every second, NaN where unknown.
         seconds: of the kept maps. moment: which of them is shown.
         missing: what stands over a side that has no map.
+
+    Each map's colours run from zero to its own highest value.
     """
     figure = _empty(cloud, grid, [s.name for s in sides])
     k = int(seconds[moment])
@@ -77,7 +80,9 @@ def pair_figure(
             note = {"xref": f"{x.plotly_name.replace('axis', '')} domain", "x": 0.5, "y": 0.5, "showarrow": False}
             figure.add_annotation(text=missing, yref=f"{y.plotly_name.replace('axis', '')} domain", **note)
             continue
-        figure.add_trace(heat_trace(side.maps[moment], grid, bar=False, low=0.0), row=1, col=column)
+        heat = side.maps[moment]
+        heat = heat_trace(heat, grid, bar=False, low=0.0, high=float(np.nanmax(heat)))
+        figure.add_trace(heat, row=1, col=column)
         figure.add_trace(_mark(side.place_m[k], "answered", FOUND, "diamond", column == 1), row=1, col=column)
     for column in (1, 2):
         figure.add_trace(_mark(truth_m[k], "true", TRUTH, "circle", column == 1), row=1, col=column)
@@ -97,7 +102,7 @@ def switching_figure(
     *,
     titles: Mapping[str, str] | None = None,
     most: int = MOST_MOMENTS,
-    height: int = 760,
+    height: int = 920,
 ) -> go.Figure:
     """`pair_figure` with a list of pairs and one play head, alive without a kernel: what a report can hold.
 
@@ -115,16 +120,16 @@ def switching_figure(
     )
     heats = [i for i, t in enumerate(figure.data) if t.name == "probability"]
     marks = [i for i, t in enumerate(figure.data) if t.name in ("answered", "true")]
-    curves = [i for i, t in enumerate(figure.data) if t.mode == "lines" and t.name != HEAD]
+    curves = [i for i, t in enumerate(figure.data) if t.type == "scatter" and t.mode == "lines" and t.name != HEAD]
     moving = [*heats, *marks, len(figure.data) - 1]
     states = {name: _moments(grid, pair, truth_m, seconds, shown) for name, pair in pairs.items()}
     figure.frames = [
-        go.Frame(name=_frame(n, k), data=data, traces=moving) for n, name in enumerate(names)
+        {"name": _frame(n, k), "data": data, "traces": moving} for n, name in enumerate(names)
         for k, data in enumerate(states[name])
     ]  # fmt: skip
     labels = [f"{seconds[k] // 60:.0f} min {seconds[k] % 60:02.0f} s" for k in shown]
     slider = lambda n: moments_slider(  # noqa: E731
-        labels, [_frame(n, k) for k in range(len(shown))], "at ", at=first, x=0.0, y=-0.16
+        labels, [_frame(n, k) for k in range(len(shown))], "at ", at=first, x=0.0, y=SLIDER_Y
     )
     buttons = []
     for n, name in enumerate(names):
@@ -136,11 +141,11 @@ def switching_figure(
             "y": [d.get("y") for d in data] + [_plain(b) for b in bins],
         }
         layout = {"title.text": titles[name], "sliders": [slider(n)]}
-        layout |= {f"annotations[{k}].text": side.name for k, side in enumerate(pairs[name])}
         buttons.append({"label": name, "method": "update", "args": [restyle, layout, [*moving, *curves]]})
-    menu = {"buttons": buttons, "x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 24}}
-    figure.update_layout(sliders=[slider(0)], updatemenus=[menu | {"bgcolor": "rgba(128,136,144,0.15)"}])
-    return figure
+    menu = {"buttons": buttons, "x": 0.0, "xanchor": "left", "y": MENU_Y, "yanchor": "bottom"}
+    paper = {"bgcolor": "#f4f4f4", "font": {"color": "#333333", "size": 11}}  # opaque: the open list covers the maps
+    figure.update_layout(sliders=[slider(0)], updatemenus=[menu | paper])
+    return figure.update_layout(margin={"t": 170, "b": 210})
 
 
 def differences_figure(frame: pd.DataFrame, sources: tuple[str, str], *, title: str = "") -> go.Figure:
@@ -151,7 +156,8 @@ def differences_figure(frame: pd.DataFrame, sources: tuple[str, str], *, title: 
         sources: what the two panels are headed by, ours first.
     """
     labels = list(dict.fromkeys(f"{r.row}<br>{r.metric}" for r in frame.itertuples()))
-    figure = make_subplots(1, 2, subplot_titles=list(sources), shared_yaxes=True, horizontal_spacing=0.05)
+    heads = [s.replace(", ", ",<br>") for s in sources]  # side by side on a phone
+    figure = make_subplots(1, 2, subplot_titles=heads, shared_yaxes=True, horizontal_spacing=0.05)
     for i, (split, rows) in enumerate(frame.groupby("split", sort=False)):
         shift = 0.16 * (i - (frame.split.nunique() - 1) / 2)
         at = [labels.index(f"{r.row}<br>{r.metric}") + shift for r in rows.itertuples()]
@@ -167,7 +173,7 @@ def differences_figure(frame: pd.DataFrame, sources: tuple[str, str], *, title: 
                 hovertemplate="%{customdata}: %{x:.1f} points<extra>" + str(split) + "</extra>",
             ), row=1, col=column)  # fmt: skip
     spaced(styled(figure, title, height=170 + 46 * len(labels), legend=BELOW), 100)
-    figure.update_xaxes(title_text="points", zeroline=True, zerolinecolor=INK, zerolinewidth=1)
+    figure.update_xaxes(title_text="points", rangemode="tozero", zeroline=True, zerolinecolor=INK, zerolinewidth=1)
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], zeroline=False
     )
@@ -178,7 +184,7 @@ def _empty(cloud: Float[np.ndarray, "n 3"], grid: MapGrid, names: Sequence[str])
     """The frame of a pair: two floor plans, and room for both errors under them."""
     figure = make_subplots(
         2, 2, specs=[[{}, {}], [{"colspan": 2}, None]], subplot_titles=[*names, "how far off"],
-        row_heights=[0.66, 0.34], horizontal_spacing=0.05, vertical_spacing=0.16,
+        row_heights=[0.68, 0.32], horizontal_spacing=0.05, vertical_spacing=0.2,
     )  # fmt: skip
     for column in (1, 2):
         figure.add_trace(plan_trace(cloud, grid), row=1, col=column)
@@ -187,8 +193,14 @@ def _empty(cloud: Float[np.ndarray, "n 3"], grid: MapGrid, names: Sequence[str])
 
 def _dressed(figure: go.Figure, grid: MapGrid, title: str, height: int) -> go.Figure:
     spaced(styled(figure, title, height=height, legend=BELOW), 110)
+    figure.update_layout(title={"x": 0.02, "xref": "container"})
     for column in (1, 2):
         metres(figure, "x (m)", "y (m)" if column == 1 else "", row=1, col=column)
+        for axis, middle in zip(("x", "y"), np.asarray(grid.centre_xy_m, float), strict=True):
+            half = grid.side_m / 2 + MARGIN_M
+            update = figure.update_xaxes if axis == "x" else figure.update_yaxes
+            update(range=[middle - half, middle + half], constrain="domain", row=1, col=column)
+    figure.update_yaxes(constraintoward="top", row=1)
     figure.update_yaxes(showticklabels=False, row=1, col=2)
     figure.update_xaxes(title_text="elapsed time (min)", row=2, col=1)
     figure.update_yaxes(title_text="error (m)", rangemode="tozero", row=2, col=1)

@@ -51,12 +51,12 @@ def switches_of(row: Row) -> tuple[bool, bool, bool, bool]:
 
 
 def name_of(row: Row) -> str:
-    """What a state lacks, in words: "full", "without spatial and temporal"."""
-    off = [name.replace("_", "-" if name == "vision_language" else " ") for name, on in
-           zip(SWITCHES, switches_of(row), strict=True) if not on]  # fmt: skip
-    if not off:
-        return "full"
-    return "without " + (off[0] if len(off) == 1 else ", ".join(off[:-1]) + " and " + off[-1])
+    """What a state lacks, in words: "full", "without spatial and temporal", "with action loss alone"."""
+    words = [name.replace("_", "-" if name == "vision_language" else " ") for name in SWITCHES]
+    on, off = ([w for w, s in zip(words, switches_of(row), strict=True) if s == which] for which in (True, False))
+    if not off or not on:
+        return "none of the four" if off else "full"
+    return f"with {on[0]} alone" if len(on) == 1 else "without " + " and ".join(off)
 
 
 def ablation_panel(
@@ -80,7 +80,7 @@ def ablation_panel(
         moment = int(np.argmin(np.abs(seconds - state.second)))
         sides = sides_of(known, row, state.protocol, empty)
         k = int(seconds[moment])
-        title = f"{k // 60} min {k % 60} s: full, and {name_of(row)}"
+        title = f"{k // 60} min {k % 60} s: full, and<br>{name_of(row)}"
         return pair_figure(room.cloud, room.grid, sides, truth, seconds, moment, missing=NOT_THERE, title=title)
 
     def words(state: AblationState) -> list[str]:
@@ -92,8 +92,8 @@ def ablation_panel(
     start = AblationState(second=int(seconds[len(seconds) // 2] if second is None else second))
     presets = {name_of(row): replace(start, **dict(zip(SWITCHES, switches_of(row), strict=True))) for row in STATES
                if sum(switches_of(row)) >= 3}  # fmt: skip
-    presets |= {"without spatial and temporal": replace(start, spatial=False, temporal=False)}
-    presets |= {"none of the four": replace(start, **dict.fromkeys(SWITCHES, False))}
+    for more in ({"spatial": False, "temporal": False}, dict.fromkeys(SWITCHES, False)):
+        presets[name_of(row_of(replace(start, **more)))] = replace(start, **more)
     controls = dict.fromkeys(SWITCHES) | {"protocol": list(PROTOCOLS), "second": (0, int(seconds[-1]), step)}
     return Panel(view, start, controls, presets, play="second", words=words, asked={COMMAND: command})
 
@@ -102,8 +102,7 @@ def sides_of(known: Known, row: Row, protocol: str, empty: np.ndarray) -> tuple[
     """The full state and another of the same source; a side that nobody knows has no map."""
     found = known.of(row.name, protocol)
     beside = found or known.of(FULL_STATE.name, protocol)
-    other = name_of(row) if row != FULL_STATE else "full, again"
-    return _side(beside, FULL_STATE, protocol, "full", empty), _side(found, row, protocol, other, empty)
+    return _side(beside, FULL_STATE, protocol, "full", empty), _side(found, row, protocol, "chosen", empty)
 
 
 def _side(states: States | None, row: Row, protocol: str, name: str, empty: np.ndarray) -> Side:
@@ -145,7 +144,7 @@ def ablation_figure(room: Any, take: Any, known: Known, protocol: str = PUBLISHE
         ValueError: none is.
     """
     empty, pairs, titles = np.asarray(room.empty), {}, {}
-    for row in STATES:
+    for row in sorted(STATES, key=lambda r: -sum(switches_of(r))):
         sides = sides_of(known, row, protocol, empty)
         if row != FULL_STATE and all(side.maps is not None for side in sides):
             states = known.of(row.name, protocol)
@@ -158,5 +157,6 @@ def ablation_figure(room: Any, take: Any, known: Known, protocol: str = PUBLISHE
 
 
 def _title(states: States, row: Row, protocol: str, split: str) -> str:
-    line, d = f"full and {name_of(row)}: {states.source}", states.difference(row.name, protocol, split, PLACE)
+    line = f"{name_of(row)}<br>{states.source}"
+    d = states.difference(row.name, protocol, split, PLACE)
     return line if d is None else f"{line}<br>full minus this {d['mean']:+.1f} points [{d.low:.1f}, {d.high:.1f}]"

@@ -7,7 +7,7 @@ row, and a recorded one beside the recorded full state.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -69,12 +69,16 @@ def rows_here(known: Known) -> list[Row]:
     return [row for table in NUMBER for row in TABLES[table] if row not in left_out]
 
 
-def make_rows(place: Place, rows: Sequence[Row], protocol: str = PUBLISHED, seed: int = 0) -> None:
-    """Train what some rows miss and score them, with a bar over the rows."""
+def train_here(place: Place, protocol: str = PUBLISHED, seed: int = 0) -> tuple[list[Row], Known]:
+    """Train what `rows_here` lacks and score it, with a bar over the rows; returns them and what is known then."""
     maker = maker_of(place, seed)
+    maker.run.progress = True
+    known = known_states(place, seed)
+    rows = rows_here(known)
     for row in (bar := tqdm(rows, desc="rows", leave=False)):
         bar.set_postfix_str(row.name)
         maker.make(method_of(row, maker.run), protocol)
+    return rows, replace(known, own=states_of(place, (seed,)))
 
 
 def state_of(row: Row) -> str:
@@ -97,8 +101,10 @@ def answers(place: Place, known: Known, protocol: str = PUBLISHED, seed: int = 0
         _differences(states, row, protocol) for row in (WORDS, CAPTIONS)
         if row.name not in trained and (states := known.of(state_of(row), protocol)) is not None
     ]  # fmt: skip
-    found = pd.concat([f for f in (judged, *more) if len(f)], ignore_index=True)
     columns = ["table", "row", "split", "metric", "mean", "low", "high", "p_holm", "verdict", "paper", "source"]
+    if not (each := [f for f in (judged, *more) if len(f)]):
+        return pd.DataFrame(columns=columns)
+    found = pd.concat(each, ignore_index=True)
     rank = {row.name: k for k, row in enumerate((WORDS, CAPTIONS))}
     found = found.assign(verdict=[TOLD.get(v, v) for v in found.verdict])[columns]
     return found.sort_values("row", key=lambda r: r.map(rank).fillna(len(rank)), kind="stable", ignore_index=True)

@@ -162,7 +162,11 @@ def record_states(place: Place, seeds: Sequence[int], out: Path = SHIPPED, *, co
                 f"states: found {len(STATES) - len(lacks)} of {len(STATES)} made under each seed ({protocol}; "
                 f"{lacks[0]} isn't); expected all; run `eailkit reproduce states --profile {place.profile} {told}`."
             )
-    states = states_of(place, seeds)
+    return write_states(states_of(place, seeds), out, commit=commit)
+
+
+def write_states(states: States, out: Path, *, commit: str = "unknown") -> Path:
+    """Write states into one compressed file, atomically; `recorded_states` reads it."""
     about = states.about | {"commit": commit, "walk": states.walk}
     keys = [key for key in states.place_m if key in states.maps]
     grey, top = zip(*(greyed(states.maps[key]) for key in keys), strict=True)
@@ -201,24 +205,25 @@ def recorded_states(prepared: Prepared, path: Path = SHIPPED) -> States:
     """
     if not path.is_file():
         raise DatasetError(
-            f"{path.parent.name}/{path.name}: found no recorded states; expected what `python -m benchmarks.ship_states` writes; train the "
-            "states that you want to see with `eailkit reproduce states`."
+            f"{_short(path)}: found no recorded states; expected what `python -m benchmarks.ship_states` writes; train "
+            "the states that you want to see with `eailkit reproduce states`."
         )
     try:
         states = _read(path)
     except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
         raise DatasetError(
-            f"{path.parent.name}/{path.name}: found recorded states that can't be read ({error}); expected the file as it ships; restore it."
+            f"{_short(path)}: found recorded states that can't be read ({error}); expected the file as it ships; "
+            "restore it."
         ) from None
     found, room = states.about["data_hash"], next((t.room for t in prepared.takes if t.name == states.walk), None)
     if found != prepared.data_hash or room is None:
         raise DatasetError(
-            f"{path.name}: found states recorded on other data ({found}, {states.about['profile']}); expected this "
+            f"{_short(path)}: found states recorded on other data ({found}, {states.about['profile']}); expected this "
             f"run's ({prepared.data_hash}); train the states that you want to see with `eailkit reproduce states`."
         )
     if states.about["grid"] != _grid(prepared.rooms[room].grid):
         raise DatasetError(
-            f"{path.name}: found maps on another square of {room}; expected this run's; record the states anew with "
+            f"{_short(path)}: found maps on another square of {room}; expected this run's; record the states anew with "
             "`python -m benchmarks.ship_states`."
         )
     return states
@@ -262,3 +267,7 @@ def ungreyed(
 
 def _grid(grid: MapGrid) -> list[float]:
     return [round(float(v), 3) for v in (*grid.centre_xy_m, grid.side_m, grid.n)]
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
