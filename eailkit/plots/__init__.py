@@ -1,7 +1,8 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
-`rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `signals` the IMU, `scores` losses and
-results, `primus` what PRIMUS trains on, `fewshot` what it's worth, `theme` how they look.
+`rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `states` a model with and without its
+parts, `signals` the IMU, `scores` losses and results, `primus` what PRIMUS trains on, `fewshot` what it's worth,
+`theme` how they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
@@ -26,6 +27,7 @@ from eailkit.plots.scores import (
     table_figure,
 )
 from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_figure, tone_figure, window_figure
+from eailkit.plots.states import differences_figure, pair_figure, switching_figure
 from eailkit.plots.theme import styled, write_html
 from eailkit.plots.tracks import (
     activity_figure,
@@ -47,6 +49,7 @@ __all__ = [
     "cloud_figure",
     "confusion_figure",
     "coverage_figure",
+    "differences_figure",
     "error_over_time_figure",
     "fewshot_figure",
     "frames_figure",
@@ -58,6 +61,7 @@ __all__ = [
     "loss_figure",
     "losses_figure",
     "moments_figure",
+    "pair_figure",
     "panels_figure",
     "paths_figure",
     "region_figure",
@@ -67,6 +71,7 @@ __all__ = [
     "spectrum_figure",
     "styled",
     "success_curve_figure",
+    "switching_figure",
     "table_figure",
     "tilt_figure",
     "timeline_figure",

@@ -89,7 +89,7 @@ class Panel:
         if self.words is not None:
             self.told.value = "<br>".join(map(html.escape, self.words(self.state)))
         text = self.asked[self._open](self.state) if self._open else ""
-        self.answer.value = f"<pre>{html.escape(text)}</pre>" if text else ""
+        self.answer.value = f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>' if text else ""
 
     def set(self, state: Any) -> go.Figure:
         """Show a state: controls, figure, everything. Returns the figure."""

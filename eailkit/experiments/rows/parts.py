@@ -53,9 +53,12 @@ def known_states(place: Place, seed: int = 0, protocols: Sequence[str] = PROTOCO
     """This run's states and the recorded ones."""
     own = states_of(place, (seed,), protocols)
     try:
-        return Known(own, recorded_states(maker_of(place, seed).run.prepared))
+        recorded = recorded_states(maker_of(place, seed).run.prepared)
     except DatasetError as error:
         return Known(own, None, str(error))
+    if recorded.walk != own.walk:
+        return Known(own, None, f"the recorded states are of the walk {recorded.walk}, and this run shows {own.walk}")
+    return Known(own, recorded)
 
 
 def rows_here(known: Known) -> list[Row]:
