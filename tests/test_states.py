@@ -60,12 +60,16 @@ def _says(prepared, take, row, protocol: str, seed: int) -> Prediction:
     return Prediction(maps, action=action if row.variant.action_loss else None)
 
 
+def _method(place: Place, row) -> Method:
+    return method_of(row, maker_of(place, 0).run)
+
+
 def _write(place: Place, rows, seeds) -> None:
     for seed in seeds:
         maker = maker_of(place, seed)
         prepared = maker.run.prepared
         for row in rows:
-            method = method_of(row, maker.run)
+            method = _method(place, row)
             maker.variants.train_stage1(method.variant)
             for protocol in PROTOCOLS:
                 said = {t.name: _says(prepared, t, row, protocol, seed) for t in maker.takes}
@@ -363,8 +367,7 @@ def test_every_known_state_is_alive_without_a_kernel(place, known):
 
 def test_methods_of_table_3_are_states(place):
     """What a notebook trains as a row of Table 3 is what the explorer shows as a state."""
-    run = maker_of(place, 0).run
     for row in TABLES["table3"]:
         if row != CAPTIONS:
             state = next(s for s in STATES if s.variant == row.variant)
-            assert method_of(row, run) == method_of(state, run) == Method(row.kind, row.variant, short=True)
+            assert _method(place, row) == _method(place, state) == Method(row.kind, row.variant, short=True)
