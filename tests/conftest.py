@@ -30,7 +30,7 @@ LONGEST = (
     "test_synth_rooms", "test_widgets_simulator", "test_primus_run", "test_pipeline", "test_protocol", "test_tables",
     "test_course", "test_changed_maps",
     "test_activity_windows", "test_primus_training", "test_realism", "test_synth_dataset", "test_parallel",
-    "test_report_browser",
+    "test_report_browser", "test_states",
 )  # fmt: skip
 
 

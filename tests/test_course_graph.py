@@ -41,6 +41,7 @@ USES = {
     "methods": ("references velocity", "references velocity"),
     "localizer": ("", "localizer"),
     "course_run": ("kitchens primus", "primus"),
+    "train_here": ("kitchens targets stage-1 features", "kitchens targets stage-1 features unguided"),
     **dict.fromkeys(["other_take", "towers", "profile", "dir", "seed", "shipped", "histories", "size"]),
     **dict.fromkeys(["triplets", "scenarios", "kitchens", "untrained", "pretrained", "test_sets"]),
     **dict.fromkeys(["score_encoder", "score_handcrafted"]),
@@ -64,6 +65,8 @@ def uses(path) -> Needs:
             found.add(f"{node.attr} short" if id(node) in short else node.attr)
         if isinstance(node, ast.Name) and node.id == "course_run":
             found.add("course_run")
+        if isinstance(node, ast.Attribute) and node.attr == "train_here":
+            found.add("train_here")
     unknown = found - set(USES)
     assert not unknown, f"{path.stem} calls run.{unknown}: say in USES, and in graph.COURSE, what it reads and makes"
     pairs = [USES[name] for name in found if USES[name]]

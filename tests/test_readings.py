@@ -133,6 +133,26 @@ def test_margins_bounds_and_parts_say_what_their_verdicts_say():
     parts = {"w/o x": {"top1": "better", "SR": "can't tell"}, "w/o y": {"top1": "can't tell"}, "w/o z": {"SR": "worse"}}
     some, none, worse = readings.parts_reading(parts).splitlines()
     assert "better in top1" in some and "can't be told from full, by top1" in none and "in the way" in worse
+    theirs = {"w/o x": {"top1": 4.0, "SR": 1.5}, "w/o y": {"top1": -0.25}}
+    some, none, worse = readings.parts_reading(parts, paper=theirs).splitlines()
+    assert some.endswith("some of the work; the paper's differences there are +4.0 points.")
+    assert none.endswith("by top1; the paper's differences there are -0.2 points.") and "paper" not in worse
+
+
+def test_ablations_agree_with_the_paper_contradict_it_or_say_nothing():
+    rows = [(3.0, 4.0, "better"), (-1.0, 2.0, "can't tell"), (0.5, 1.0, "can't tell"), (9.0, np.nan, "better")]
+    found = pd.DataFrame(rows, columns=["mean", "paper", "verdict"])
+    assert readings.agreement_reading(found) == (
+        "2 of 3 differences point where the paper's do; 1 can be told from zero: 1 agree with the paper, 0 contradict "
+        "it."
+    )
+    against = found.assign(mean=-found["mean"], verdict=["worse", "better", "can't tell", "worse"])
+    assert readings.agreement_reading(against).endswith(
+        "2 can be told from zero: 1 agree with the paper, 1 contradict it."
+    )
+    nothing = readings.agreement_reading(found.assign(verdict="can't tell"))
+    assert nothing.endswith("neither confirm the paper nor contradict it.")
+    assert "no difference" in readings.agreement_reading(found.assign(paper=np.nan))
 
 
 def test_constant_maps_flatter_only_where_they_do():

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from fake_dataset import write_dataset
@@ -14,11 +13,9 @@ from eailkit.course.html import WIDGET_STATE
 from eailkit.course.run import hidden_errors
 from eailkit.eail.prepared import prepare
 from eailkit.eail.tracker import Observations, TrackerConfig
-from eailkit.metrics import METRICS
-from eailkit.results import paper
 
 RNG = np.random.default_rng(0)
-PANELS = ("tone", "cell", "contrast", "query", "moment", "action", "ablation", "heading", "tracker", "dead reckoning")
+PANELS = ("tone", "cell", "contrast", "query", "moment", "action", "heading", "tracker", "dead reckoning")
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +42,9 @@ def _panels(prepared) -> dict[str, tuple[widgets.Panel, dict]]:
     """Every panel with a value for each of its controls that differs from the first."""
     take = prepared.takes[0]
     room = prepared.rooms[take.room]
-    rows = list(dict.fromkeys(paper.table(3).method))
-    ours = pd.DataFrame(
-        [{"split": "test-unseen", "method": r} | dict.fromkeys(METRICS, 10.0 + k) for k, r in enumerate(rows)]
-    )
     places = {name: _unit(400) for name in prepared.rooms}
     motion = _unit(12)
     maps = {"stage 1": _maps(prepared), "stage 2": _maps(prepared, 1)}
-    of_row = {r: _maps(prepared, k)[take.name] for k, r in enumerate(rows)}
-    off = dict.fromkeys(("vision_language", "action_loss", "spatial", "temporal"), False)
     attention = {name: m / m.sum(1, keepdims=True) for name, m in _maps(prepared).items()}
     joint = RNG.dirichlet(np.ones(12 * 400), len(take)).reshape(-1, 12, 400).astype(np.float32)
     seen = Observations(joint, RNG.normal(0, 0.3, (len(take), 2)), np.full(len(take), 0.1))
@@ -79,7 +70,6 @@ def _panels(prepared) -> dict[str, tuple[widgets.Panel, dict]]:
             {"take": prepared.takes[1].name, "method": "stage 2", "second": 5},
         ),
         "action": (widgets.action_place_panel(prepared, attention), {"action": "wash"}),
-        "ablation": (widgets.ablation_panel(room, take.position, of_row, ours), off | {"second": 2}),
     }
 
 
@@ -212,18 +202,3 @@ def test_attention_over_an_action_is_the_mean_over_its_seconds(prepared):
     share = np.bincount(cells, minlength=400) / len(cells)
     drawn = np.nan_to_num(np.asarray(was.z, float).ravel())
     assert drawn == pytest.approx(np.where(room.empty, 0, share), abs=1e-6)
-
-
-def test_an_untrained_combination_is_said_to_be_one(panels):
-    panel, _ = panels["ablation"]
-    figure = panel.view(widgets.AblationState(spatial=False, temporal=False))
-    assert "Nobody trained this combination" in figure.layout.title.text
-    assert not [t for t in figure.data if t.type == "bar"]
-
-
-def test_the_ablation_panel_draws_ours_and_the_papers_numbers_apart(panels):
-    panel, _ = panels["ablation"]
-    figure = panel.view(widgets.AblationState(temporal=False))
-    ours, theirs = (t for t in figure.data if t.type == "bar")
-    assert ours.xaxis != theirs.xaxis
-    assert theirs.y[theirs.x.index("RS")] == paper.value(3, "w/o temporal", "test-unseen", "RS")

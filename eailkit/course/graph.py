@@ -32,8 +32,8 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
 
 # kitchens: the dataset and its prepared cache. targets: image and text features. velocity: the velocity net, which
 # whoever needs the tracker trains where 02b hasn't. references: other nets behind the table's lines, the tracker's
-# calibration, and maps under headings. primus: everything under primus/. Stages 2 of 05 and 07, one of which they
-# share, aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a thing.
+# calibration, and maps under headings. primus: everything under primus/. unguided: the stage 1 without words that 07
+# trains where no recorded states ship. Stages 2 and answers of 05's and 07's rows aren't listed: nobody reads them.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),

@@ -283,21 +283,53 @@ def bounds_reading(bounds: pd.DataFrame, means: pd.DataFrame, methods: Sequence[
     return "\n".join(lines)
 
 
-def parts_reading(verdicts: Mapping[str, Mapping[str, str]], full: str = "full") -> str:
-    """What an ablation allows to say: row without a part -> what was measured -> verdict of the full row against it."""
+def parts_reading(
+    verdicts: Mapping[str, Mapping[str, str]],
+    full: str = "full",
+    paper: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
+    """What an ablation allows to say: row without a part -> what was measured -> verdict of the full row against it.
+
+    Args:
+        paper: in the same form, the paper's own differences (full minus row, points), shown where it has them.
+    """
     lines = []
     for row, found in verdicts.items():
         told = [what for what, verdict in found.items() if verdict == "better"]
         hurts = [what for what, verdict in found.items() if verdict == "worse"]
+        theirs = (paper or {}).get(row, {})
         if told:
-            lines.append(f"{row}: {full} is better in {listed(told)}, so the part does some of the work.")
+            so = f"{row}: {full} is better in {listed(told)}, so the part does some of the work"
+            lines.append(f"{so}{_theirs(theirs, told)}.")
         if hurts:
-            lines.append(
-                f"{row}: {full} is worse in {listed(hurts)}: with this little training the part is in the way."
-            )
+            so = f"{row}: {full} is worse in {listed(hurts)}: with this little training the part is in the way"
+            lines.append(f"{so}{_theirs(theirs, hurts)}.")
         if not told and not hurts:
-            lines.append(f"{row}: can't be told from {full}, by {listed(list(found))}.")
+            lines.append(f"{row}: can't be told from {full}, by {listed(list(found))}{_theirs(theirs, list(found))}.")
     return "\n".join(lines)
+
+
+def _theirs(points: Mapping[str, float], measured: Sequence[str]) -> str:
+    known = [f"{points[what]:+.1f}" for what in measured if what in points]
+    return f"; the paper's differences there are {listed(known)} points" if known else ""
+
+
+def agreement_reading(found: pd.DataFrame) -> str:
+    """Whether differences point where the paper's do, and how many of them can be told at all.
+
+    Args:
+        found: a row a difference: mean and paper (points, NaN where the paper has none), verdict of the full row.
+    """
+    both = found[np.isfinite(found.paper.astype(float))]
+    if not len(both):
+        return "The paper has no difference to hold these against."
+    same = np.sign(both["mean"].astype(float)) == np.sign(both.paper.astype(float))
+    told = both.verdict.isin(("better", "worse"))
+    begin = f"{int(same.sum())} of {len(both)} differences point where the paper's do"
+    if not told.any():
+        return f"{begin}, and none can be told from zero: these rows neither confirm the paper nor contradict it."
+    agree, against = int((told & same).sum()), int((told & ~same).sum())
+    return f"{begin}; {agree + against} can be told from zero: {agree} agree with the paper, {against} contradict it."
 
 
 def collapse_reading(true: Sequence[int], called: Sequence[int], names: Sequence[str]) -> str:

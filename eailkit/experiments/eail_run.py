@@ -43,7 +43,6 @@ from eailkit.training import History, others_trained, trained_identity, trained_
 from eailkit.vision_language import VisionLanguage
 from eailkit.weights import load_weights
 
-ABLATIONS = ("full", "w/o vision-language", "w/o action loss", "w/o spatial", "w/o temporal")  # Table 3's rows
 VARIANTS = {  # what stage 2 lacks in a row of Table 3 or 4
     "w/o spatial": {"spatial": False},
     "w/o temporal": {"temporal": False},
@@ -212,8 +211,8 @@ class Run:
         """Train (or resume, or find) stage 2 on a stage 1's features, as a row of Table 3 says.
 
         Args:
-            variant: one of `ABLATIONS` (Table 3), "w/o point cloud" or "w/o location attention" (Table 4);
-                "w/o vision-language" differs by the `model` that is given.
+            variant: a row of Table 3, "w/o point cloud" or "w/o location attention" (Table 4); "w/o vision-language"
+                differs by the `model` that is given.
             short: the profile's ablation schedule instead of the full one.
         """
         changes = VARIANTS.get(variant, {})

@@ -1,8 +1,8 @@
 """Figures of the course: plotly, titled axes with units, colours for the colour-blind, light and dark, offline.
 
 `rooms` shows maps, heatmaps and walks, `tracks` headings, beliefs and tracks, `takes` whole takes (EAIL Figs. 4 to 6),
-`signals` the IMU, `scores` losses and results, `primus` what PRIMUS trains on, `fewshot` what it's worth, `theme` how
-they look.
+`states` a model with and without its parts, `signals` the IMU, `scores` losses and results, `primus` what PRIMUS trains
+on, `fewshot` what it's worth, `theme` how they look.
 Every function takes arrays or the package's plain types and returns a `plotly.graph_objects.Figure`.
 """
 
@@ -28,6 +28,7 @@ from eailkit.plots.scores import (
     table_figure,
 )
 from eailkit.plots.signals import imu_figure, spectrum, spectrum_figure, tilt_figure, tone_figure, window_figure
+from eailkit.plots.states import differences_figure, pair_figure, switching_figure
 from eailkit.plots.takes import drift_figure, stages_figure, take_figure, take_picture
 from eailkit.plots.theme import styled, write_html
 from eailkit.plots.tracks import (
@@ -52,6 +53,7 @@ __all__ = [
     "confusion_figure",
     "coverage_figure",
     "drift_figure",
+    "differences_figure",
     "error_over_time_figure",
     "fewshot_figure",
     "frames_figure",
@@ -63,6 +65,7 @@ __all__ = [
     "loss_figure",
     "losses_figure",
     "moments_figure",
+    "pair_figure",
     "panels_figure",
     "paths_figure",
     "region_figure",
@@ -73,6 +76,7 @@ __all__ = [
     "stages_figure",
     "styled",
     "success_curve_figure",
+    "switching_figure",
     "table_figure",
     "take_figure",
     "take_picture",

@@ -3,6 +3,7 @@
 Show one with `panel.widget`; drive it with `panel.set(state)`, or with the `.value` of its controls.
 """
 
+from eailkit.widgets.ablations import AblationState, ablation_figure, ablation_panel
 from eailkit.widgets.beside import (
     beside_figure,
     check_step_rate,
@@ -35,11 +36,9 @@ from eailkit.widgets.primus import (
     switch_panel,
 )
 from eailkit.widgets.results import (
-    AblationState,
     ActionPlaceState,
     MomentState,
     TrackState,
-    ablation_panel,
     action_place_panel,
     moment_panel,
     track_panel,
@@ -74,6 +73,7 @@ __all__ = [
     "TrackState",
     "TrackerState",
     "WalkState",
+    "ablation_figure",
     "ablation_panel",
     "action_panel",
     "action_place_panel",

@@ -1,22 +1,17 @@
-"""Panels on what comes out: heatmaps of a moment, where each action happens, Table 3 with its switches."""
+"""Panels on what comes out: heatmaps of a moment, where each action happens, a recording that was localized."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float
-from plotly.subplots import make_subplots
 
 from eailkit import plots
-from eailkit.plots.rooms import heat_trace, here_trace, plan_trace
-from eailkit.plots.theme import CYCLE, FOUND, INK, TRUTH, metres, styled
 from eailkit.preprocess.mapgrid import CELLS
-from eailkit.results import paper
 from eailkit.widgets.panel import Panel
 
 
@@ -97,72 +92,6 @@ def action_place_panel(prepared: Any, attention: Mapping[str, Float[np.ndarray, 
     common = sorted(names, key=lambda n: -counted[n])[:3]
     presets = {name: ActionPlaceState(name, rooms[0]) for name in common}
     return Panel(view, ActionPlaceState(common[0], rooms[0]), {"action": names, "room": rooms}, presets)
-
-
-@dataclass(frozen=True)
-class AblationState:
-    """Which parts of EAIL are on (Table 3), and the second of the walk that is shown."""
-
-    vision_language: bool = True
-    action_loss: bool = True
-    spatial: bool = True
-    temporal: bool = True
-    second: int = 0
-
-
-ROW_OF = {  # Table 3 takes one part away at a time
-    (True, True, True, True): "full",
-    (False, True, True, True): "w/o vision-language",
-    (True, False, True, True): "w/o action loss",
-    (True, True, False, True): "w/o spatial",
-    (True, True, True, False): "w/o temporal",
-}
-
-
-def ablation_panel(
-    room: Any, truth: Float[np.ndarray, "n 2"], maps: Mapping[str, Float[np.ndarray, "n cells"]], ours: pd.DataFrame,
-    *, split: str = "test-unseen", metrics: Sequence[str] = ("SR@0.2m", "SR@0.4m", "SR@0.6m", "RS", "top1"),
-) -> Panel:  # fmt: skip
-    """Switch parts off; see one walk's heatmap, and our scores and the paper's, each in a panel of its own.
-
-    Args:
-        room: `cache.RoomCache` of the walk.
-        truth: its true positions.
-        maps: Table 3's row -> probabilities of each second.
-        ours: columns split, method (the rows) and metrics, percent (`Table.means`).
-    """
-
-    def view(state: AblationState) -> go.Figure:
-        row = ROW_OF.get((state.vision_language, state.action_loss, state.spatial, state.temporal))
-        titles = ["one walk", paper.OURS, paper.PAPER]
-        figure = make_subplots(1, 3, subplot_titles=titles, column_widths=[0.5, 0.25, 0.25], horizontal_spacing=0.09)
-        figure.add_trace(plan_trace(room.cloud, room.grid), row=1, col=1)
-        k = min(state.second, len(truth) - 1)
-        if row in maps:
-            heat = np.where(room.empty, np.nan, maps[row][k])
-            figure.add_trace(heat_trace(heat, room.grid, bar=False, low=0.0), row=1, col=1)
-            guess = room.grid.cell_centres[int(np.nanargmax(heat))]
-            figure.add_trace(here_trace(guess, "predicted", FOUND, "diamond"), row=1, col=1)
-            sources = (ours, paper.table(3))
-            for column, (source, colour) in enumerate(zip(sources, (CYCLE[0], CYCLE[6]), strict=True), start=2):
-                found = source[(source.split == split) & (source.method == row)].iloc[0]
-                bars = go.Bar(x=list(metrics), y=[found[m] for m in metrics], marker_color=colour, showlegend=False)
-                figure.add_trace(bars, row=1, col=column)
-            title = f"{row}, second {k}"
-        else:
-            title = "Nobody trained this combination, neither the paper nor this run: only one part is off at a time"
-        if np.isfinite(truth[k]).all():
-            figure.add_trace(here_trace(truth[k], "true", TRUTH), row=1, col=1)
-        styled(figure, title, height=460, legend={"y": 1.1})
-        for column in (2, 3):
-            figure.update_yaxes(range=[0, 100], title_text="%", row=1, col=column)
-        figure.update_annotations(font={"color": INK, "size": 13})
-        return metres(figure, row=1, col=1)
-
-    switches = dict.fromkeys(("vision_language", "action_loss", "spatial", "temporal"))
-    start = AblationState(second=len(truth) // 2)
-    presets = {row: AblationState(*on, second=start.second) for on, row in ROW_OF.items()}
-    return Panel(view, start, switches | {"second": (0, len(truth) - 1, 1)}, presets)
 
 
 @dataclass(frozen=True)
