@@ -76,11 +76,11 @@ class _Level(torch.autograd.Function):
             xs, lines = [*xs, x], [*lines, _Norm(norm, *affine, mean, variance, rows.total)]
         weight, bias, *affine = last
         best, winner, mean_h, cov = _last(rows, xs[-1], lines[-1].line, weight, bias, affine[0])
-        w = weight.double()
-        statistics = w @ mean_h + bias, torch.einsum("ci,ij,cj->c", w, cov, w)
+        across_cov = weight @ cov.float()
+        statistics = weight.double() @ mean_h + bias, (across_cov * weight).sum(1, dtype=torch.float64)
         lines.append(_Norm(norms[-1], *affine, *statistics, rows.total))
         ctx.save_for_backward(features, *parameters, *xs, best, winner)
-        ctx.rows, ctx.lines, ctx.moments = rows, lines, (mean_h, cov)
+        ctx.rows, ctx.lines, ctx.moments = rows, lines, (mean_h, across_cov)
         return torch.addcmul(lines[-1].line[1], best, lines[-1].line[0])
 
     @staticmethod
@@ -184,11 +184,11 @@ def _last(rows: Rows, x: Tensor, line: Tensor, weight: Tensor, bias: Tensor, of_
 
 def _last_back(rows: Rows, x: Tensor, norm: _Norm, last: _Norm, weight: Tensor, above: tuple) -> tuple[Tensor, ...]:
     """Gradient of the last layer's weights; of the norm that it reads, summed and row by row."""
-    line, share, winner, mean_h, cov = above
-    w, slope, level = weight.double(), line[1], line[2] + line[1] * last.mean  # a row's: slope (y - mean) + level
-    across = (w.T * slope) @ w
-    level_h = (level @ w - mean_h @ across).float()
-    inner, plain = across.float(), weight.detach().numpy()
+    line, share, winner, mean_h, across_cov = above
+    slope, level = line[1].float(), line[2] + line[1] * last.mean  # a row's: slope (y - mean) + level
+    weight = weight.detach()
+    inner = (weight.T * slope) @ weight
+    level_h = (level @ weight.double() - mean_h @ inner.double()).float()
 
     def work(start: int, stop: int) -> tuple[Tensor, Tensor]:
         sums, of_weight = torch.zeros(2, x.shape[1], dtype=torch.float64), torch.zeros_like(weight)
@@ -199,13 +199,13 @@ def _last_back(rows: Rows, x: Tensor, norm: _Norm, last: _Norm, weight: Tensor, 
             y = times(h[: in_steps(b - a)], inner)
             loops.spread_dense(y.numpy(), level_h.numpy(), rows.weight[a:b].numpy())
             each = (rows.starts[first : end + 1], winner[first:end], share[first:end])
-            loops.add_winners(y.numpy(), h.numpy(), *(v.numpy() for v in each), plain, of_weight.numpy())
+            loops.add_winners(y.numpy(), h.numpy(), *(v.numpy() for v in each), weight.numpy(), of_weight.numpy())
             loops.masked_sums(*(v.numpy() for v in (y, h, x[a:b])), norm.about, sums.numpy(), g[a:b].numpy())
         return sums, of_weight
 
     g = torch.empty_like(x)
     sums, of_weight = (sum(parts) for parts in zip(*side_by_side(work, len(rows.blocks)), strict=True))
-    dense = slope[:, None] * (w @ cov) + torch.outer(level, mean_h)
+    dense = slope[:, None] * across_cov + torch.outer(level, mean_h)
     return of_weight + rows.total * dense, sums, g
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from eailkit.encoders._points import row_loops, search
 from eailkit.encoders._products import in_steps
 
-BLOCK_ROWS = 2048  # of 64 channels: half of a megabyte
+BLOCK_ROWS = 4096  # of 64 channels: a megabyte
 
 
 @dataclass(frozen=True)
