@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eailkit.encoders._points import search
-from eailkit.encoders._threads import side_by_side
+from eailkit.encoders._threads import parts_of, side_by_side
 from eailkit.errors import CheckpointError, ConfigError
 
 
@@ -54,12 +54,12 @@ def farthest_points(
     clouds = _as_clouds(points)
     chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
 
-    def choose(start: int, stop: int) -> None:
-        for cloud, out in zip(clouds[start:stop], chosen[start:stop], strict=True):
+    def choose(part: slice) -> None:
+        for cloud, out in zip(clouds[part], chosen[part], strict=True):
             once = search.period(*cloud)  # what a cloud repeats is never farther than what it repeats
             search.farthest_points(*(cloud if first >= once else cloud[:, :once]), first, out)
 
-    side_by_side(choose, len(clouds))
+    side_by_side(choose, parts_of(len(clouds)))
     return chosen
 
 
@@ -140,14 +140,14 @@ def ball_query(
     groups = np.empty((*centres.shape, n_samples), dtype=_index_dtype(clouds.shape[2]))
     radius_squared = np.float32(radius_m) * np.float32(radius_m)
 
-    def query(start: int, stop: int) -> None:
-        for cloud, centre, out in zip(clouds[start:stop], centres[start:stop], groups[start:stop], strict=True):
+    def query(part: slice) -> None:
+        for cloud, centre, out in zip(clouds[part], centres[part], groups[part], strict=True):
             n, once = cloud.shape[1], search.period(*cloud)
             search.ball_query(*cloud[:, :once], centre % once if once < n else centre, radius_squared, out)
             if once < n:
                 search.repeated_balls(n, once, out)
 
-    side_by_side(query, len(clouds))
+    side_by_side(query, parts_of(len(clouds)))
     return groups
 
 

@@ -15,7 +15,7 @@ from eailkit.encoders._points import row_loops
 from eailkit.encoders._points.levels import first_layer, level_in_training
 from eailkit.encoders._points.rows import Points, Rows
 from eailkit.encoders._products import in_steps, times
-from eailkit.encoders._threads import side_by_side
+from eailkit.encoders._threads import parts_of, side_by_side
 from eailkit.encoders.neighbours import Neighbours
 
 _CLOUDS = 8  # at a time: their rows take 40 MB
@@ -46,12 +46,12 @@ def global_features(
         return _through(net, points, neighbours, _train)
     folded = {mlp: [fold(*pair) for pair in zip(mlp.linears, mlp.norms, strict=True)] for mlp in _networks(net)}
 
-    def work(start: int, stop: int) -> Tensor:
-        some = (slice(i, min(i + _CLOUDS, stop)) for i in range(start, stop, _CLOUDS))
+    def work(part: slice) -> Tensor:
+        some = (slice(i, min(i + _CLOUDS, part.stop)) for i in range(part.start, part.stop, _CLOUDS))
         frozen = lambda mlp, *given: _frozen(folded[mlp], *given)  # noqa: E731
         return torch.cat([_through(net, points[here], neighbours[here], frozen) for here in some])
 
-    return torch.cat(side_by_side(work, len(points)))
+    return torch.cat(side_by_side(work, parts_of(len(points))))
 
 
 def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from eailkit.encoders._norm import scale_relu
+from eailkit.encoders._norm import masked_sums, scale_relu
 from eailkit.encoders._points import row_loops as loops
-from eailkit.encoders._points.rows import Rows
+from eailkit.encoders._points.rows import Block, Rows
 from eailkit.encoders._points.training import follow
 from eailkit.encoders._products import in_steps, times, transposed_times
 from eailkit.encoders._threads import side_by_side
@@ -117,15 +117,15 @@ def _first(rows: Rows, features: Tensor | None, weight: Tensor, bias: Tensor) ->
     make(0, len(few), few)
     pivot, x = few.mean(0), rows.offsets.new_empty(len(rows.offsets), len(weight))
 
-    def work(start: int, stop: int) -> Tensor:
+    def work(blocks: list[Block]) -> Tensor:
         sums = torch.zeros(2, len(weight), dtype=torch.float64)
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             a, b = here.rows
             make(a, b, x[a:b])
             loops.moments(*(v.numpy() for v in (x[a:b], rows.weight[a:b], pivot, sums, x[a:b])))
         return sums
 
-    return x, *_mean_and_variance(rows, pivot, side_by_side(work, len(rows.blocks)))
+    return x, *_mean_and_variance(rows, pivot, side_by_side(work, rows.parts()))
 
 
 def first_layer(rows: Rows, features: Tensor | None, weight: Tensor, bias: Tensor):
@@ -146,16 +146,16 @@ def _hidden(rows: Rows, x: Tensor, line: Tensor, weight: Tensor, bias: Tensor) -
     few = torch.addcmul(line[1], x[: _few(rows)], line[0]).relu_()
     pivot, out = torch.addmm(bias, few, weight.T).mean(0), x.new_empty(len(x), len(weight))
 
-    def work(start: int, stop: int) -> Tensor:
+    def work(blocks: list[Block]) -> Tensor:
         sums, h = torch.zeros(2, len(weight), dtype=torch.float64), rows.scratch(x.shape[1])
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             a, b = here.rows
             _relu(x[a:b], line, h)
             y = times(h[: in_steps(b - a)], weight, bias)
             loops.moments(*(v.numpy() for v in (y, rows.weight[a:b], pivot, sums, out[a:b])))
         return sums
 
-    return out, *_mean_and_variance(rows, pivot, side_by_side(work, len(rows.blocks)))
+    return out, *_mean_and_variance(rows, pivot, side_by_side(work, rows.parts()))
 
 
 def _last(rows: Rows, x: Tensor, line: Tensor, weight: Tensor, bias: Tensor, of_norm: Tensor) -> tuple[Tensor, ...]:
@@ -164,11 +164,11 @@ def _last(rows: Rows, x: Tensor, line: Tensor, weight: Tensor, bias: Tensor, of_
     best = x.new_empty(len(rows.starts) - 1, len(weight))
     winner, sign = torch.empty_like(best, dtype=torch.int32), torch.where(of_norm >= 0, 1.0, -1.0)
 
-    def work(start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def work(blocks: list[Block]) -> tuple[Tensor, Tensor]:
         channels = x.shape[1]
         sums, products = (torch.zeros(*s, channels, dtype=torch.float64) for s in ((), (channels,)))
         h, weighted = rows.scratch(channels), rows.scratch(channels)
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             (a, b), (first, end) = here.rows, here.groups
             some = [v[: in_steps(b - a)] for v in (h, weighted)]
             loops.scale_relu_weighted(*(v.numpy() for v in (x[a:b], line, pivot, rows.weight[a:b], sums, *some)))
@@ -177,7 +177,7 @@ def _last(rows: Rows, x: Tensor, line: Tensor, weight: Tensor, bias: Tensor, of_
             loops.largest(*(v.numpy() for v in (y, starts, sign, best[first:end], winner[first:end])))
         return sums, products
 
-    sums, products = (sum(parts) for parts in zip(*side_by_side(work, len(rows.blocks)), strict=True))
+    sums, products = (sum(parts) for parts in zip(*side_by_side(work, rows.parts()), strict=True))
     products = products - torch.outer(sums, pivot.double() + sums / rows.total)
     return best, winner, pivot + sums / rows.total, (products + products.T) / (2 * rows.total)
 
@@ -190,21 +190,21 @@ def _last_back(rows: Rows, x: Tensor, norm: _Norm, last: _Norm, weight: Tensor, 
     inner = (weight.T * slope) @ weight
     level_h = (level @ weight.double() - mean_h @ inner.double()).float()
 
-    def work(start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def work(blocks: list[Block]) -> tuple[Tensor, Tensor]:
         sums, of_weight = torch.zeros(2, x.shape[1], dtype=torch.float64), torch.zeros_like(weight)
         h = rows.scratch(x.shape[1])
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             (a, b), (first, end) = here.rows, here.groups
             _relu(x[a:b], norm.line, h)
             y = times(h[: in_steps(b - a)], inner)
             loops.spread_dense(y.numpy(), level_h.numpy(), rows.weight[a:b].numpy())
             each = (rows.starts[first : end + 1], winner[first:end], share[first:end])
             loops.add_winners(y.numpy(), h.numpy(), *(v.numpy() for v in each), weight.numpy(), of_weight.numpy())
-            loops.masked_sums(*(v.numpy() for v in (y, h, x[a:b])), norm.about, sums.numpy(), g[a:b].numpy())
+            masked_sums(*(v.numpy() for v in (y, h, x[a:b])), norm.about, sums.numpy(), g[a:b].numpy())
         return sums, of_weight
 
     g = torch.empty_like(x)
-    sums, of_weight = (sum(parts) for parts in zip(*side_by_side(work, len(rows.blocks)), strict=True))
+    sums, of_weight = (sum(parts) for parts in zip(*side_by_side(work, rows.parts()), strict=True))
     dense = slope[:, None] * across_cov + torch.outer(level, mean_h)
     return of_weight + rows.total * dense, sums, g
 
@@ -215,20 +215,20 @@ def _hidden_back(
     """As `_last_back`, from the gradient of a layer's norm; x is what that norm takes, below the norm below."""
     g, line, across = torch.empty_like(below), line.float().numpy(), weight.T.contiguous()
 
-    def work(start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def work(blocks: list[Block]) -> tuple[Tensor, Tensor]:
         sums, of_weight = torch.zeros(2, below.shape[1], dtype=torch.float64), torch.zeros_like(weight).double()
         h, of_x = rows.scratch(below.shape[1]), rows.scratch(x.shape[1])
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             a, b = here.rows
             loops.norm_backward(grad[a:b].numpy(), x[a:b].numpy(), line, rows.weight[a:b].numpy(), of_x.numpy())
             _relu(below[a:b], norm.line, h)
             some = in_steps(b - a)
             of_weight += transposed_times(of_x[:some], h[:some])
             y = times(of_x[:some], across)
-            loops.masked_sums(*(v.numpy() for v in (y, h, below[a:b])), norm.about, sums.numpy(), g[a:b].numpy())
+            masked_sums(*(v.numpy() for v in (y, h, below[a:b])), norm.about, sums.numpy(), g[a:b].numpy())
         return sums, of_weight
 
-    sums, of_weight = (sum(parts) for parts in zip(*side_by_side(work, len(rows.blocks)), strict=True))
+    sums, of_weight = (sum(parts) for parts in zip(*side_by_side(work, rows.parts()), strict=True))
     return of_weight, sums, g
 
 
@@ -238,10 +238,10 @@ def _first_back(
     """Gradients of the first layer's weights and of the points' features, from that of its norm."""
     points, line = 0 if features is None else len(features), line.float().numpy()
 
-    def work(start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def work(blocks: list[Block]) -> tuple[Tensor, Tensor]:
         of_across, of_projected = torch.zeros(3, len(weight)).double(), torch.zeros(points, len(weight))
         of_x = rows.scratch(len(weight))
-        for here in rows.blocks[start:stop]:
+        for here in blocks:
             a, b = here.rows
             loops.norm_backward(grad[a:b].numpy(), x[a:b].numpy(), line, rows.weight[a:b].numpy(), of_x.numpy())
             few = torch.zeros(3, len(weight))
@@ -250,7 +250,7 @@ def _first_back(
             of_across += few
         return of_across, of_projected
 
-    of_across, of_projected = (sum(parts) for parts in zip(*side_by_side(work, len(rows.blocks)), strict=True))
+    of_across, of_projected = (sum(parts) for parts in zip(*side_by_side(work, rows.parts()), strict=True))
     if features is None:
         return of_across.T, None
     of_features = times(of_projected, weight[:, 3:].T.contiguous())

@@ -195,26 +195,6 @@ def spread_dense(y, level, weight):
 
 
 @_jit
-def masked_sums(y, h, x, about, sums, out):
-    """out = y where h is positive, else 0; its sums and those of its products with x - about added to sums (2, C)."""
-    n, channels = out.shape
-    few, few_products, zero = np.zeros_like(about), np.zeros_like(about), about.dtype.type(0)
-    for start in range(0, n, _SOME):
-        few[:] = 0
-        few_products[:] = 0
-        for i in range(start, min(start + _SOME, n)):
-            row, on, to, seen = y[i], h[i], out[i], x[i]
-            for c in range(channels):
-                to[c] = row[c] if on[c] > zero else zero
-            for c in range(channels):
-                few[c] += to[c]
-                few_products[c] += to[c] * (seen[c] - about[c])
-        for c in range(channels):
-            sums[0, c] += few[c]
-            sums[1, c] += few_products[c]
-
-
-@_jit
 def norm_backward(grad, x, line, weight, out):
     """out = factor grad + weight (slope x + level), line (3, C) being those; rows of out beyond grad's are zeroed."""
     n, channels = grad.shape

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from eailkit.encoders._points import row_loops, search
 from eailkit.encoders._products import in_steps
+from eailkit.encoders._threads import parts_of
 
 BLOCK_ROWS = 4096  # of 64 channels: a megabyte
 
@@ -57,6 +58,10 @@ class Rows:
             borders.append(max(last, borders[-1] + 1))
         pairs = zip(borders[:-1], borders[1:], strict=True)
         return [Block((a, b), (int(starts[a]), int(starts[b]))) for a, b in pairs]
+
+    def parts(self) -> list[list[Block]]:
+        """The blocks of each thread."""
+        return [self.blocks[part] for part in parts_of(len(self.blocks))]
 
     def scratch(self, channels: int) -> Tensor:
         """Rows for any of the blocks."""
