@@ -13,7 +13,13 @@ from torch import Tensor
 
 IMAGES = 16  # below, on one thread, torch keeps convolutions of one tap from oneDNN; rows in scratch come in such steps
 _WORTH_IT = 2**20  # multiplications, below which a call takes longer than it saves
+_WIDE = 256  # channels, from which rows are transposed in less time than a convolution's gradient loses
 _linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+
+
+def as_fast_as_convolutions() -> bool:
+    """Whether `times` uses what the processor has, as torch's convolutions do."""
+    return _linear is not None or torch.backends.cpu.get_cpu_capability() != "AVX512"
 
 
 def in_steps(rows: int) -> int:
@@ -32,11 +38,15 @@ def times(
 
 def transposed_times(y: Float[Tensor, "rows c_out"], x: Float[Tensor, "rows c_in"]) -> Float[Tensor, "c_out c_in"]:
     """y' x, what a layer's weights get, without gradients."""
-    few = len(x) % IMAGES or len(x) * x.shape[1] * y.shape[1] < _WORTH_IT
-    if few or _linear is None or x.dtype != torch.float32 or torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return y.T @ x  # with AVX2 oneDNN's gradient takes twice as long as MKL's product
-    shape = y.shape[1], x.shape[1], 1, 1
-    return torch.nn.grad.conv2d_weight(_pixels(x), shape, _pixels(y)).view(shape[:2])
+    shape = y.shape[1], x.shape[1]
+    ours = _linear is not None and x.dtype == torch.float32 and len(x) * shape[0] * shape[1] >= _WORTH_IT
+    if not ours or torch.backends.cpu.get_cpu_capability() != "AVX512":  # with AVX2 none of the ways is faster
+        return y.T @ x
+    if min(shape) >= _WIDE:
+        return _linear(y.T.contiguous(), x.T.contiguous(), None, "none", [], "")
+    if len(x) % IMAGES:
+        return y.T @ x
+    return torch.nn.grad.conv2d_weight(_pixels(x), (*shape, 1, 1), _pixels(y)).view(shape)
 
 
 def _pixels(x: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ _TAPS = np.array(
     ]
 )  # fmt: skip
 _SPLIT_BACK, _JOIN_BACK = np.ascontiguousarray(_SPLIT.T), np.ascontiguousarray(_JOIN.T)
+_TAPS_BACK = np.ascontiguousarray(_TAPS[1:7].T)
 
 
 @_jit
@@ -60,24 +61,39 @@ def windows(x, stride, padding, seen):
 
 
 @_jit
+def _sum3(out, a, b, c, k):
+    k0, k1, k2 = k[0], k[1], k[2]
+    for i in range(out.shape[0]):
+        out[i] = k0 * a[i] + k1 * b[i] + k2 * c[i]
+
+
+@_jit
 def split_taps(w, u):
     """u = G w: w (n, 3) three taps, u (8, n) written."""
-    for j in range(8):
-        a, b, c = _TAPS[j, 0], _TAPS[j, 1], _TAPS[j, 2]
-        for i in range(w.shape[0]):
-            u[j, i] = a * w[i, 0] + b * w[i, 1] + c * w[i, 2]
+    n, taps = w.shape[0], np.empty((3, _CHUNK), w.dtype)
+    for at in range(0, n, _CHUNK):
+        to = min(at + _CHUNK, n)
+        m = to - at
+        for i in range(m):
+            taps[0, i], taps[1, i], taps[2, i] = w[at + i, 0], w[at + i, 1], w[at + i, 2]
+        for j in range(8):
+            _sum3(u[j, at:to], taps[0, :m], taps[1, :m], taps[2, :m], _TAPS[j])
 
 
 @_jit
 def split_taps_backward(u, w):
     """w = G' u: what `split_taps`' gradient is. u eight of (n,); w (n, 3) written."""
-    w[:] = 0
-    for j in range(8):
-        a, b, c, row = _TAPS[j, 0], _TAPS[j, 1], _TAPS[j, 2], u[j]
-        for i in range(w.shape[0]):
-            w[i, 0] += a * row[i]
-            w[i, 1] += b * row[i]
-            w[i, 2] += c * row[i]
+    n, taps = w.shape[0], np.empty((3, _CHUNK), w.dtype)
+    for at in range(0, n, _CHUNK):
+        to = min(at + _CHUNK, n)
+        m = to - at
+        u1, u2, u3, u4, u5, u6 = u[1][at:to], u[2][at:to], u[3][at:to], u[4][at:to], u[5][at:to], u[6][at:to]
+        for k in range(3):
+            _sum6(taps[k, :m], u1, u2, u3, u4, u5, u6, _TAPS_BACK[k])
+        _add(taps[0, :m], u[0][at:to], 1)
+        _add(taps[2, :m], u[7][at:to], 1)
+        for i in range(m):
+            w[at + i, 0], w[at + i, 1], w[at + i, 2] = taps[0, i], taps[1, i], taps[2, i]
 
 
 @_jit
@@ -190,7 +206,7 @@ def join_frozen(m, tail, bias, short, y, v):
         v: (8, tiles, n) written; of no tiles where no such convolution follows.
     """
     length, n = y.shape
-    chunk = 256  # all slabs of that many numbers stay in a core's second cache
+    chunk = 1024  # all slabs of that many numbers stay in a core's second cache
     zero, nil, tiles = np.zeros(chunk, dtype=y.dtype), y.dtype.type(0), m[0].shape[0]
     for at in range(0, n, chunk):
         to = min(at + chunk, n)

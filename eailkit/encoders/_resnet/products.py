@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eailkit.encoders._products import times, transposed_times
+from eailkit.encoders._products import as_fast_as_convolutions, times, transposed_times
 from eailkit.encoders._resnet import loops
 
 TILE = 6  # outputs of eight products
@@ -24,9 +24,9 @@ def is_ours(module: nn.Module, x: Tensor) -> bool:
     """Whether a module's input can be taken here, in training or inference; elsewhere torch's own modules run.
 
     Not under autocast, on other devices, for other types, or without weights that are all trained or all frozen
-    together with the norms' statistics.
+    together with the norms' statistics. Nor where torch's convolutions have AVX-512 and products don't.
     """
-    if x.ndim != 3 or not len(x) or x.requires_grad:
+    if x.ndim != 3 or not len(x) or x.requires_grad or not as_fast_as_convolutions():
         return False
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return False

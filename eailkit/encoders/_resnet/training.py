@@ -122,7 +122,7 @@ class _Convolve(torch.autograd.Function):
         loops.join_backward(grad.view(length, -1).numpy(), m.view(*v.shape[:2], -1).numpy())
         of_weight, of_x = grad.new_empty(width, channels, 3), grad.new_empty(length, batch, channels)
         loops.split_taps_backward(slabs_transposed(m, v), of_weight.view(-1, 3).numpy())
-        loops.split_backward(slabs_times(m, u.transpose(1, 2).contiguous()), of_x.view(length, -1).numpy())
+        loops.split_backward(slabs_times(m, u.transpose(1, 2)), of_x.view(length, -1).numpy())
         if tail:
             (ends, *taps), few = tail, tail_of(length)
             for t, k, at in tail_terms(few, len(ends)):
@@ -148,10 +148,10 @@ class _Halve(torch.autograd.Function):
     def backward(ctx, of_y, of_s):
         seen, even, across, short = ctx.saved_tensors
         of_y, of_s = rows_of(of_y.contiguous()), rows_of(of_s.contiguous())
-        of_seen = times(of_y, across.T.contiguous()).view(seen.shape)
+        of_seen = times(of_y, across.T).view(seen.shape)
         of_x = seen.new_empty(ctx.length, *even.shape[1:])
         odd = of_x[1::2]
-        torch.add(of_seen[:, :, 1], times(of_s, short.T.contiguous()).view(even.shape), out=of_x[0::2])
+        torch.add(of_seen[:, :, 1], times(of_s, short.T).view(even.shape), out=of_x[0::2])
         odd.copy_(of_seen[: len(odd), :, 2])
         odd[: len(seen) - 1] += of_seen[1:, :, 0]
         of_across = transposed_times(of_y, seen.view(-1, across.shape[1])).view(-1, 3, even.shape[2])
