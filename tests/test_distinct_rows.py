@@ -145,6 +145,20 @@ def test_training_on_distinct_rows_is_training_on_all(net, points, threads, monk
             torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5)
 
 
+def test_autocast_leaves_rows_in_float32():
+    torch.manual_seed(0)
+    net, points = PointNet2(config=PointsConfig(LAYOUT, (16, 32, 24))), clouds(3, 200)
+    found = []
+    for enabled in (False, True):
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = net(points)
+            out.square().sum().backward()
+        found.append([out.detach(), *(p.grad for p in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype == torch.float32 and torch.equal(a, b)
+
+
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_features_are_those_of_the_textbook(n_threads, set_threads):
     """With the same weights and the same first points, in evaluation and in training."""

@@ -113,7 +113,7 @@ class SharedMLP(nn.Module):
     offsets are subtracted in float32 before any product, so bfloat16 never sees absolute coordinates. ReLU and
     maximum commute, so the last ReLU acts on the pooled values. In eval each batch norm is folded into its layer and
     groups pass in chunks that fit a core's cache; in training on a CPU a level of two layers without features, as
-    "quick" has, does as well (`offsets_norm_max`).
+    "quick" has, does as well (`offsets_norm_max`). Levels on farthest points pass by here on a CPU: `_points.encode`.
     """
 
     chunk_rows = 4096

@@ -85,6 +85,7 @@ class _Level(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @torch.autocast("cpu", enabled=False)
     def backward(ctx, grad):
         depth, rows, lines = len(ctx.lines), ctx.rows, ctx.lines
         features, *saved = ctx.saved_tensors
