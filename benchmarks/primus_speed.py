@@ -113,13 +113,14 @@ class TrainingStep:
 def print_memory_mb(recipe: str, search: str, precision: str) -> None:
     """Print what this process holds before and the most it held after two steps, MB; meant for one of its own."""
     torch.set_num_threads(1)
-    before = _most_memory_mb()
+    before = most_memory_mb()
     step = TrainingStep(recipe, search, precision)
     step(), step()
-    print(before, _most_memory_mb())
+    print(before, most_memory_mb())
 
 
-def _most_memory_mb() -> float:
+def most_memory_mb() -> float:
+    """The most that this process held so far, MB."""
     status = Path("/proc/self/status")  # getrusage on Linux counts the parent's memory before exec, too
     lines = status.read_text().splitlines() if status.exists() else []
     peak = [int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM")]

@@ -55,6 +55,16 @@ def real_data() -> Path:
     return Path(named)
 
 
+@pytest.fixture
+def set_threads():
+    """A function that gives torch so many threads for the rest of the test."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory):
     """The smallest PRIMUS experiment, without kitchens and real recordings; what a test makes of it the next finds."""

@@ -5,9 +5,11 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from numba import TypingError
 from torch import nn
 
 from eailkit.encoders import IMU_PAPER, IMU_QUICK, ImuResNet18
+from eailkit.encoders._products import times, transposed_times
 from eailkit.encoders._resnet.inference import trunk_frozen
 from eailkit.encoders._resnet.products import is_ours
 from eailkit.encoders._resnet.training import trunk_in_training
@@ -148,9 +150,8 @@ def test_frozen_features_are_torchs(count, length):
 
 
 def test_which_steps_are_ours(monkeypatch):
-    """Float32 on a CPU without AVX-512, all trained or all frozen; anything else is torch's."""
+    """Float32 on a CPU, all trained or all frozen; anything else is torch's."""
     net, x = ImuResNet18(width=4, embed_dim=3).train(), torch.randn(4, 6, 64)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     assert is_ours(net, x)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_ours(net, x)
@@ -162,5 +163,47 @@ def test_which_steps_are_ours(monkeypatch):
     assert not is_ours(net, x)
     with torch.inference_mode():
         assert is_ours(net, x)
+    monkeypatch.setattr("eailkit.encoders._products._linear", None)  # products of half a processor's width
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not is_ours(net.train(), x)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert is_ours(net.train(), x)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_parts_of_a_batch_side_by_side_are_the_batch(threads, set_threads):
+    """On as many threads as torch has: outputs, gradients and running statistics are those of the whole batch."""
+    torch.manual_seed(threads)
+    theirs = ImuResNet18(width=8, embed_dim=5).double().train()
+    ours, x, weigh = copy.deepcopy(theirs), 3 * torch.randn(49, 6, 64).double(), torch.randn(49, 5).double()
+    expected = plain_step(theirs, x, weigh)
+    set_threads(threads)
+    for a, b in zip(expected, our_step(ours, x, weigh), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-9 * float(a.abs().max()))
+    with torch.inference_mode():
+        torch.testing.assert_close(trunk_frozen(ours.eval().trunk, x), ours.trunk(x).mean(-1))
+    assert torch.get_num_threads() == threads
+
+
+def test_a_part_that_fails_fails_the_batch(set_threads):
+    set_threads(2)
+    net, x = ImuResNet18(width=4, embed_dim=3).train(), torch.randn(40, 6, 64)
+    bad = copy.deepcopy(net.trunk)
+    bad[5][0].bn1.momentum = "none that is a number"
+    with pytest.raises(TypingError):
+        trunk_in_training(bad, x)
+    assert trunk_in_training(net.trunk, x).shape == (40, 32)  # and the threads are free again
+
+
+@pytest.mark.parametrize("rows", [1, 130, 160])
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+@pytest.mark.parametrize("width", [40, 300])
+def test_products_are_products(rows, width, capability, monkeypatch):
+    """Whichever way they take, for which a processor's name is enough."""
+    monkeypatch.setattr("eailkit.encoders._products._WORTH_IT", 1)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    torch.manual_seed(0)
+    x, y, weight, bias = (torch.randn(*s) for s in ((rows, width), (rows, 272), (48, width), (48,)))
+    torch.testing.assert_close(times(x, weight, bias), x @ weight.T + bias, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(times(x, weight.T.contiguous().T), x @ weight.T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(transposed_times(y, x), y.T @ x, rtol=1e-4, atol=1e-4)

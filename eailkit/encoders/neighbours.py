@@ -10,117 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eailkit.encoders._points import search
+from eailkit.encoders._threads import parts_of, side_by_side
 from eailkit.errors import CheckpointError, ConfigError
-
-_BLOCK = 256  # points: the maximum of each block is vectorised, then only one block is searched for its first hit
-# nnan and nsz let the compiler vectorise min and max; sums keep their order, so results stay those of a naive loop
-_jit = numba.njit(parallel=False, cache=True, fastmath={"nnan", "nsz"}, nogil=True)
-
-
-@_jit
-def _farthest_points(x, y, z, first, chosen):
-    n, n_centres = x.shape[0], chosen.shape[0]
-    n_blocks = (n + _BLOCK - 1) // _BLOCK
-    nearest = np.full(n, np.float32(np.inf), dtype=np.float32)
-    block_max = np.empty(n_blocks, dtype=np.float32)
-    current = first
-    for k in range(n_centres):
-        chosen[k] = current
-        cx, cy, cz = x[current], y[current], z[current]
-        for b in range(n_blocks):
-            best = np.float32(-1.0)
-            for i in range(b * _BLOCK, min((b + 1) * _BLOCK, n)):
-                dx, dy, dz = x[i] - cx, y[i] - cy, z[i] - cz
-                nearest[i] = min(nearest[i], dx * dx + dy * dy + dz * dz)
-                best = max(best, nearest[i])
-            block_max[b] = best
-        b = np.argmax(block_max)
-        current = b * _BLOCK
-        while nearest[current] != block_max[b]:
-            current += 1
-
-
-@_jit
-def _ball_query(x, y, z, centres, radius_squared, groups):
-    n, n_samples = x.shape[0], groups.shape[1]
-    for s in range(centres.shape[0]):
-        cx, cy, cz = x[centres[s]], y[centres[s]], z[centres[s]]
-        found = 0
-        for i in range(n):
-            dx, dy, dz = x[i] - cx, y[i] - cy, z[i] - cz
-            if dx * dx + dy * dy + dz * dz <= radius_squared:
-                groups[s, found] = i
-                found += 1
-                if found == n_samples:
-                    break
-        for k in range(found, n_samples):  # at least the centre itself was found
-            groups[s, k] = groups[s, 0]
-
-
-@_jit
-def _distinct(x, y, z):
-    """How many points come before a cloud that was filled by repetition begins anew."""
-    for i in range(1, x.shape[0]):
-        if x[i] == x[0] and y[i] == y[0] and z[i] == z[0]:
-            return i
-    return x.shape[0]
-
-
-@_jit
-def _lattice_points(x, y, z, spacing, side, chosen, middles, count, nearest, member):
-    n, n_centres, half = _distinct(x, y, z), chosen.shape[0], side // 2
-    count[:] = 0
-    box = np.empty(n, dtype=np.int64)
-    for i in range(n):
-        a = min(max(int(np.floor(x[i] / spacing + np.float32(0.5))) + half, 0), side - 1)
-        b = min(max(int(np.floor(y[i] / spacing + np.float32(0.5))) + half, 0), side - 1)
-        c = min(max(int(np.floor(z[i] / spacing)) + half, 0), side - 1)
-        dx = x[i] - np.float32(a - half) * spacing
-        dy = y[i] - np.float32(b - half) * spacing
-        dz = z[i] - (np.float32(c - half) + np.float32(0.5)) * spacing
-        away = dx * dx + dy * dy + dz * dz
-        k = (a * side + b) * side + c
-        box[i] = k
-        if count[k] == 0 or away < nearest[k]:
-            nearest[k], member[k] = away, i
-        count[k] += 1
-    boxes = np.unique(box)
-    order = np.argsort(-count[boxes], kind="mergesort")
-    for k in range(n_centres):
-        found = boxes[order[k if k < order.shape[0] else 0]]
-        chosen[k] = member[found]
-        middles[k, 0] = np.float32(found // (side * side) - half) * spacing
-        middles[k, 1] = np.float32(found // side % side - half) * spacing
-        middles[k, 2] = (np.float32(found % side - half) + np.float32(0.5)) * spacing
-
-
-@_jit
-def _nearest_in_ball(x, y, z, middles, radius_squared, groups, away):
-    n, n_samples = _distinct(x, y, z), groups.shape[1]
-    for s in range(middles.shape[0]):
-        cx, cy, cz = middles[s]
-        found = 0
-        for i in range(n):
-            dx, dy, dz = x[i] - cx, y[i] - cy, z[i] - cz
-            d = dx * dx + dy * dy + dz * dz
-            if d > radius_squared or (found == n_samples and d >= away[found - 1]):
-                continue
-            k = found if found < n_samples else n_samples - 1
-            while k > 0 and away[k - 1] > d:
-                away[k], groups[s, k] = away[k - 1], groups[s, k - 1]
-                k -= 1
-            away[k], groups[s, k] = d, i
-            found = min(found + 1, n_samples)
-        if found == 0:  # none is in reach
-            groups[s, 0] = 0
-        for k in range(max(found, 1), n_samples):
-            groups[s, k] = groups[s, 0]
 
 
 def _index_dtype(n: int) -> type:
@@ -156,8 +53,13 @@ def farthest_points(
     """
     clouds = _as_clouds(points)
     chosen = np.empty((len(clouds), n_centres), dtype=_index_dtype(clouds.shape[2]))
-    for cloud, out in zip(clouds, chosen, strict=True):
-        _farthest_points(cloud[0], cloud[1], cloud[2], first, out)
+
+    def choose(part: slice) -> None:
+        for cloud, out in zip(clouds[part], chosen[part], strict=True):
+            once = search.period(*cloud)  # what a cloud repeats is never farther than what it repeats
+            search.farthest_points(*(cloud if first >= once else cloud[:, :once]), first, out)
+
+    side_by_side(choose, parts_of(len(clouds)))
     return chosen
 
 
@@ -190,7 +92,7 @@ def lattice_points(
     boxes, spacing = LATTICE_SIDE**3, np.float32(spacing_m)
     count, nearest, member = np.empty(boxes, np.int64), np.empty(boxes, np.float32), np.empty(boxes, np.int64)
     for cloud, at, middle in zip(clouds, chosen, middles, strict=True):
-        _lattice_points(cloud[0], cloud[1], cloud[2], spacing, LATTICE_SIDE, at, middle, count, nearest, member)
+        search.lattice_points(cloud[0], cloud[1], cloud[2], spacing, LATTICE_SIDE, at, middle, count, nearest, member)
     return chosen, middles
 
 
@@ -214,7 +116,7 @@ def nearest_in_ball(
     groups = np.empty((*middles_m.shape[:2], n_samples), dtype=_index_dtype(clouds.shape[2]))
     radius_squared, away = np.float32(radius_m) * np.float32(radius_m), np.empty(n_samples, np.float32)
     for cloud, middle, out in zip(clouds, middles_m.astype(np.float32, copy=False), groups, strict=True):
-        _nearest_in_ball(cloud[0], cloud[1], cloud[2], middle, radius_squared, out, away)
+        search.nearest_in_ball(cloud[0], cloud[1], cloud[2], middle, radius_squared, out, away)
     return groups
 
 
@@ -237,8 +139,15 @@ def ball_query(
     clouds = _as_clouds(points)
     groups = np.empty((*centres.shape, n_samples), dtype=_index_dtype(clouds.shape[2]))
     radius_squared = np.float32(radius_m) * np.float32(radius_m)
-    for cloud, centre, out in zip(clouds, centres, groups, strict=True):
-        _ball_query(cloud[0], cloud[1], cloud[2], centre, radius_squared, out)
+
+    def query(part: slice) -> None:
+        for cloud, centre, out in zip(clouds[part], centres[part], groups[part], strict=True):
+            n, once = cloud.shape[1], search.period(*cloud)
+            search.ball_query(*cloud[:, :once], centre % once if once < n else centre, radius_squared, out)
+            if once < n:
+                search.repeated_balls(n, once, out)
+
+    side_by_side(query, parts_of(len(clouds)))
     return groups
 
 

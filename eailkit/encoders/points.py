@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eailkit.encoders._norm import norm_rows
+from eailkit.encoders._points.encode import fold, global_features, is_ours
 from eailkit.encoders._points.training import norm_max, offsets_norm_max
 from eailkit.encoders.neighbours import Neighbours, find_neighbours
 from eailkit.errors import ConfigError
@@ -112,7 +113,7 @@ class SharedMLP(nn.Module):
     offsets are subtracted in float32 before any product, so bfloat16 never sees absolute coordinates. ReLU and
     maximum commute, so the last ReLU acts on the pooled values. In eval each batch norm is folded into its layer and
     groups pass in chunks that fit a core's cache; in training on a CPU a level of two layers without features, as
-    "quick" has, does as well (`offsets_norm_max`).
+    "quick" has, does as well (`offsets_norm_max`). Levels on farthest points pass by here on a CPU: `_points.encode`.
     """
 
     chunk_rows = 4096
@@ -141,7 +142,7 @@ class SharedMLP(nn.Module):
             return F.relu(offsets_norm_max(offsets, first, norm, second, last))
         layers = [(linear.weight, linear.bias) for linear in self.linears]
         if not self.training:
-            layers = [_fold(linear, norm) for linear, norm in zip(self.linears, self.norms, strict=True)]
+            layers = [fold(linear, norm) for linear, norm in zip(self.linears, self.norms, strict=True)]
         projected = None if features is None else F.linear(features, layers[0][0][:, 3:])
         if self.training or torch.is_grad_enabled() or not offsets.is_cpu:
             return self._groups(layers, offsets, projected, index)
@@ -170,11 +171,6 @@ class SharedMLP(nn.Module):
 def _float32_on_cpu(offsets: Tensor, module: nn.Module) -> bool:
     found = (offsets, *module.parameters())
     return not offsets.requires_grad and all(t.is_cpu and t.dtype == torch.float32 for t in found)
-
-
-def _fold(linear: nn.Linear, norm: RowNorm) -> tuple[Tensor, Tensor]:
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return linear.weight * scale[:, None], (linear.bias - norm.running_mean) * scale + norm.bias
 
 
 def _flat(index: Tensor, n: int) -> Tensor:
@@ -266,6 +262,8 @@ class PointNet2(nn.Module):
                 "same batch; index both alike."
             )
         neighbours = neighbours.to(points.device)
+        if is_ours(self, points):  # the same numbers, sooner
+            return self.projection(global_features(self, points, neighbours))
         batch, n, _ = points.shape
         xyz, features = points.float().reshape(-1, 3), None  # rows of all clouds, one after the other
         shapes = (level.spacing_m for level in self.config.levels)

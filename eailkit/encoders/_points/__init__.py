@@ -1,1 +1,1 @@
-"""PointNet++'s levels in training on a CPU (private to `eailkit.encoders.points`)."""
+"""PointNet++ on a CPU: how neighbours are found, and the numbers of its levels sooner (private to the encoders)."""

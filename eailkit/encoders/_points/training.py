@@ -42,7 +42,7 @@ def offsets_norm_max(
         return _OffsetsNormMax.apply(offsets, *parameters, norm_first, norm_second)
 
 
-def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, rows: int) -> Tensor:
+def follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, rows: int) -> Tensor:
     """Running statistics as torch keeps them; returns 1 / standard deviation, in float64 like what comes in."""
     norm.num_batches_tracked.add_(1)
     unbiased = variance * (rows / max(rows - 1, 1))
@@ -98,7 +98,7 @@ class _NormMax(torch.autograd.Function):
         pool.add(0, kept)
         rows = x.shape[0] * x.shape[1]
         mean, variance = pool.statistics(rows)
-        inverse_std = _follow(norm, mean, variance, rows)
+        inverse_std = follow(norm, mean, variance, rows)
         ctx.save_for_backward(kept, pool.best, weight, mean, inverse_std)
         ctx.dtype = x.dtype
         scale = weight.double() * inverse_std
@@ -133,7 +133,7 @@ class _OffsetsNormMax(torch.autograd.Function):
         cov = off.T @ off / rows - torch.outer(m := off.mean(0), m)
         w = w1.double()
         mean1, variance1 = w @ mean_p + b1, torch.einsum("ci,ij,cj->c", w, cov, w)
-        inverse1 = _follow(norm1, mean1, variance1, rows)
+        inverse1 = follow(norm1, mean1, variance1, rows)
         scale1 = g1.double() * inverse1
         across = (w * scale1[:, None]).float().T.contiguous()  # the first norm, folded into its layer
         shift = (s1 + (b1 - mean1) * scale1).float()
@@ -143,7 +143,7 @@ class _OffsetsNormMax(torch.autograd.Function):
             h = _first(block, across, shift)
             pool.add(start, torch.addmm(b2, h, w2_across).view(len(block), samples, -1))
         mean2, variance2 = pool.statistics(rows)
-        inverse2 = _follow(norm2, mean2, variance2, rows)
+        inverse2 = follow(norm2, mean2, variance2, rows)
         ctx.save_for_backward(offsets, across, shift, pool.best, pool.winner, w1, g1, w2, b2, g2)
         ctx.statistics = mean_p, cov, inverse1, mean2, inverse2
         scale2 = g2.double() * inverse2

@@ -1,8 +1,8 @@
-"""The compiled loops of the IMU ResNet (numba): Winograd's F(4, 3) over time, and the stem's pool.
+"""The compiled loops of the IMU ResNet (numba): Winograd's F(6, 3) over time, and the stem's pool.
 
 Arrays hold time first, (L, B, C): a second's neighbour is a slab of B * C numbers away, so that a transform over time
 is a sum of slabs and every inner loop vectorises, whatever the width. Apart from their callers, because checks of
-shapes can't enter compiled code; no more than five arrays stand in a loop, or the compiler can't tell them apart.
+shapes can't enter compiled code; no more than seven arrays stand in a loop, or the compiler can't tell them apart.
 """
 
 from __future__ import annotations
@@ -11,25 +11,39 @@ import numba
 import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-_CHUNK = 1024  # numbers of a slab at a time: six slabs in, one out, in a core's first cache
+_CHUNK = 1024  # numbers of a slab at a time: eight slabs in, one out, in a core's first cache
+
+# Toom-Cook at 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. Six inner coefficients; the ends stand in the loops.
+_SPLIT = np.array(  # of samples 1 to 6 of a tile's eight, for each of its eight numbers
+    [
+        [0, -21 / 4, 0, 21 / 4, 0, -1], [1, 1, -17 / 4, -17 / 4, 1, 1], [-1, 1, 17 / 4, -17 / 4, -1, 1],
+        [1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1], [-1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1], [2, 4, -5 / 2, -5, 1 / 2, 1],
+        [-2, 4, 5 / 2, -5, -1 / 2, 1], [-1, 0, 21 / 4, 0, -21 / 4, 0],
+    ], np.float32,
+)  # fmt: skip
+_JOIN = np.array([[v**k for v in (1, -1, 2, -2, 1 / 2, -1 / 2)] for k in range(6)], np.float32)
+_TAPS = np.array(
+    [
+        [1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45],
+        [1 / 90, -1 / 45, 2 / 45], [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45], [0, 0, 1],
+    ]
+)  # fmt: skip
+_SPLIT_BACK, _JOIN_BACK = np.ascontiguousarray(_SPLIT.T), np.ascontiguousarray(_JOIN.T)
+_TAPS_BACK = np.ascontiguousarray(_TAPS[1:7].T)
 
 
 @_jit
-def _sum3(out, a, b, c, ka, kb, kc):
+def _sum6(out, a, b, c, d, e, f, k):
+    """out = k0 a + ... + k5 f."""
+    k0, k1, k2, k3, k4, k5 = k[0], k[1], k[2], k[3], k[4], k[5]
     for i in range(out.shape[0]):
-        out[i] = ka * a[i] + kb * b[i] + kc * c[i]
+        out[i] = k0 * a[i] + k1 * b[i] + k2 * c[i] + k3 * d[i] + k4 * e[i] + k5 * f[i]
 
 
 @_jit
-def _sum4(out, a, b, c, d, ka, kb, kc, kd):
+def _add(out, a, k):
     for i in range(out.shape[0]):
-        out[i] = ka * a[i] + kb * b[i] + kc * c[i] + kd * d[i]
-
-
-@_jit
-def _add3(out, a, b, c, ka, kb, kc):
-    for i in range(out.shape[0]):
-        out[i] += ka * a[i] + kb * b[i] + kc * c[i]
+        out[i] += k * a[i]
 
 
 @_jit
@@ -47,124 +61,173 @@ def windows(x, stride, padding, seen):
 
 
 @_jit
+def _sum3(out, a, b, c, k):
+    k0, k1, k2 = k[0], k[1], k[2]
+    for i in range(out.shape[0]):
+        out[i] = k0 * a[i] + k1 * b[i] + k2 * c[i]
+
+
+@_jit
 def split_taps(w, u):
-    """u = G w: w (n, 3) three taps, u (6, n) written."""
-    sixth, twelfth = w.dtype.type(1 / 6), w.dtype.type(1 / 12)
-    for i in range(w.shape[0]):
-        a, b, c = w[i, 0], w[i, 1], w[i, 2]
-        u[0, i], u[5, i] = a / 4, c
-        ends, middle = -sixth * (a + c), -sixth * b
-        u[1, i], u[2, i] = ends + middle, ends - middle
-        ends, middle = sixth * (a / 4 + c), twelfth * b
-        u[3, i], u[4, i] = ends + middle, ends - middle
+    """u = G w: w (n, 3) three taps, u (8, n) written."""
+    n, taps = w.shape[0], np.empty((3, _CHUNK), w.dtype)
+    for at in range(0, n, _CHUNK):
+        to = min(at + _CHUNK, n)
+        m = to - at
+        for i in range(m):
+            taps[0, i], taps[1, i], taps[2, i] = w[at + i, 0], w[at + i, 1], w[at + i, 2]
+        for j in range(8):
+            _sum3(u[j, at:to], taps[0, :m], taps[1, :m], taps[2, :m], _TAPS[j])
 
 
 @_jit
 def split_taps_backward(u, w):
-    """w = G' u: what `split_taps`' gradient is. u (6, n); w (n, 3) written."""
-    sixth, twelfth = w.dtype.type(1 / 6), w.dtype.type(1 / 12)
-    for i in range(w.shape[0]):
-        near, far = sixth * (u[1, i] + u[2, i]), sixth * (u[3, i] + u[4, i])
-        w[i, 0] = u[0, i] / 4 - near + far / 4
-        w[i, 1] = sixth * (u[2, i] - u[1, i]) + twelfth * (u[3, i] - u[4, i])
-        w[i, 2] = far - near + u[5, i]
+    """w = G' u: what `split_taps`' gradient is. u eight of (n,); w (n, 3) written."""
+    n, taps = w.shape[0], np.empty((3, _CHUNK), w.dtype)
+    for at in range(0, n, _CHUNK):
+        to = min(at + _CHUNK, n)
+        m = to - at
+        u1, u2, u3, u4, u5, u6 = u[1][at:to], u[2][at:to], u[3][at:to], u[4][at:to], u[5][at:to], u[6][at:to]
+        for k in range(3):
+            _sum6(taps[k, :m], u1, u2, u3, u4, u5, u6, _TAPS_BACK[k])
+        _add(taps[0, :m], u[0][at:to], 1)
+        _add(taps[2, :m], u[7][at:to], 1)
+        for i in range(m):
+            w[at + i, 0], w[at + i, 1], w[at + i, 2] = taps[0, i], taps[1, i], taps[2, i]
+
+
+@_jit
+def _split_tile(x, i, at, to, zero, v):
+    """The eight numbers of tile i, columns at to `to`, from the slabs before, in and after it."""
+    length, t, m = x.shape[0], 6 * i, to - at
+    d1 = x[t, at:to]
+    d2 = x[t + 1, at:to] if t + 1 < length else zero[:m]
+    d3 = x[t + 2, at:to] if t + 2 < length else zero[:m]
+    d4 = x[t + 3, at:to] if t + 3 < length else zero[:m]
+    d5 = x[t + 4, at:to] if t + 4 < length else zero[:m]
+    d6 = x[t + 5, at:to] if t + 5 < length else zero[:m]
+    for k in range(8):
+        _sum6(v[k, i, at:to], d1, d2, d3, d4, d5, d6, _SPLIT[k])
+    if t > 0:
+        _add(v[0, i, at:to], x[t - 1, at:to], 1)
+    if t + 6 < length:
+        _add(v[7, i, at:to], x[t + 6, at:to], 1)
 
 
 @_jit
 def split(x, v):
-    """v = B' x: the six numbers of every tile of four outputs. x (L, n), zero outside; v (6, tiles, n) written."""
-    length, n = x.shape
+    """v = B' x: the eight numbers of every tile of six outputs. x (L, n), zero outside; v (8, tiles, n) written."""
+    n = x.shape[1]
     zero = np.zeros(_CHUNK, dtype=x.dtype)
     for i in range(v.shape[1]):
-        t = 4 * i - 1
         for at in range(0, n, _CHUNK):
-            to = min(at + _CHUNK, n)
-            m = to - at
-            d0 = x[t, at:to] if t >= 0 else zero[:m]
-            d1 = x[t + 1, at:to]
-            d2 = x[t + 2, at:to] if t + 2 < length else zero[:m]
-            d3 = x[t + 3, at:to] if t + 3 < length else zero[:m]
-            d4 = x[t + 4, at:to] if t + 4 < length else zero[:m]
-            d5 = x[t + 5, at:to] if t + 5 < length else zero[:m]
-            _sum3(v[0, i, at:to], d0, d2, d4, 4, -5, 1)
-            _sum4(v[1, i, at:to], d1, d2, d3, d4, -4, -4, 1, 1)
-            _sum4(v[2, i, at:to], d1, d2, d3, d4, 4, -4, -1, 1)
-            _sum4(v[3, i, at:to], d1, d2, d3, d4, -2, -1, 2, 1)
-            _sum4(v[4, i, at:to], d1, d2, d3, d4, 2, -1, -2, 1)
-            _sum3(v[5, i, at:to], d1, d3, d5, 4, -5, 1)
+            _split_tile(x, i, at, min(at + _CHUNK, n), zero, v)
 
 
 @_jit
 def split_backward(v, x):
-    """x = B v: what `split`'s gradient is, slab by slab. v (6, tiles, n); x (L, n) written, zero beyond the tiles."""
+    """x = B v: what `split`'s gradient is, slab by slab. v eight of (tiles, n); x (L, n) written, tiles or not."""
     length, n = x.shape
-    tiles = v.shape[1]
-    for t in range(4 * tiles, length):
+    tiles = v[0].shape[0]
+    for t in range(6 * tiles, length):
         x[t] = 0
     for i in range(tiles):
         for at in range(0, n, _CHUNK):
             to = min(at + _CHUNK, n)
-            v0, v1, v2 = v[0, i, at:to], v[1, i, at:to], v[2, i, at:to]
-            v3, v4, v5 = v[3, i, at:to], v[4, i, at:to], v[5, i, at:to]
-            t = 4 * i
-            last = v[5, i - 1, at:to] if i else v5
-            _sum4(x[t, at:to], v1, v2, v3, v4, -4, 4, -2, 2)
-            _add3(x[t, at:to], v5, last, last, 4, 1 if i else 0, 0)
-            if t + 1 < length:
-                _sum4(x[t + 1, at:to], v1, v2, v3, v4, -4, -4, -1, -1)
-                _add3(x[t + 1, at:to], v0, v0, v0, -5, 0, 0)
-            if t + 2 < length:
-                _sum4(x[t + 2, at:to], v1, v2, v3, v4, 1, -1, 2, -2)
-                _add3(x[t + 2, at:to], v5, v5, v5, -5, 0, 0)
-            if t + 3 < length:
-                following = v[0, i + 1, at:to] if i + 1 < tiles else v0
-                _sum4(x[t + 3, at:to], v1, v2, v3, v4, 1, 1, 1, 1)
-                _add3(x[t + 3, at:to], v0, following, following, 1, 4 if i + 1 < tiles else 0, 0)
-    if 4 * tiles < length:  # the slab after the last whole tile is that tile's sixth number
-        x[4 * tiles] = v[5, tiles - 1]
+            v1, v2, v3 = v[1][i, at:to], v[2][i, at:to], v[3][i, at:to]
+            v4, v5, v6 = v[4][i, at:to], v[5][i, at:to], v[6][i, at:to]
+            for j in range(min(6, length - 6 * i)):
+                of = x[6 * i + j, at:to]
+                _sum6(of, v1, v2, v3, v4, v5, v6, _SPLIT_BACK[j, 1:7])
+                if _SPLIT_BACK[j, 0] != 0:
+                    _add(of, v[0][i, at:to], _SPLIT_BACK[j, 0])
+                if _SPLIT_BACK[j, 7] != 0:
+                    _add(of, v[7][i, at:to], _SPLIT_BACK[j, 7])
+            if i > 0:
+                _add(x[6 * i, at:to], v[7][i - 1, at:to], 1)
+            if i + 1 < tiles:
+                _add(x[6 * i + 5, at:to], v[0][i + 1, at:to], 1)
+    if 6 * tiles < length:  # the slab after the last whole tile is that tile's eighth number
+        x[6 * tiles] = v[7][tiles - 1]
+
+
+@_jit
+def _join_tile(m, i, at, to, y):
+    """The outputs of tile i, columns at to `to`."""
+    m1, m2, m3 = m[1][i, at:to], m[2][i, at:to], m[3][i, at:to]
+    m4, m5, m6 = m[4][i, at:to], m[5][i, at:to], m[6][i, at:to]
+    for j in range(min(6, y.shape[0] - 6 * i)):
+        _sum6(y[6 * i + j, at:to], m1, m2, m3, m4, m5, m6, _JOIN[j])
+    _add(y[6 * i, at:to], m[0][i, at:to], 1)
+    if 6 * i + 5 < y.shape[0]:
+        _add(y[6 * i + 5, at:to], m[7][i, at:to], 1)
 
 
 @_jit
 def join(m, y):
-    """y = A' m: four outputs of every tile. m (6, tiles, n); y (L, n) written as far as the tiles reach."""
-    length, n = y.shape
-    for i in range(m.shape[1]):
+    """y = A' m: six outputs of every tile. m eight of (tiles, n); y (L, n) written as far as the tiles reach."""
+    n = y.shape[1]
+    for i in range(m[0].shape[0]):
         for at in range(0, n, _CHUNK):
-            to = min(at + _CHUNK, n)
-            m0, m1, m2 = m[0, i, at:to], m[1, i, at:to], m[2, i, at:to]
-            m3, m4, m5 = m[3, i, at:to], m[4, i, at:to], m[5, i, at:to]
-            t = 4 * i
-            _sum4(y[t, at:to], m1, m2, m3, m4, 1, 1, 1, 1)
-            _add3(y[t, at:to], m0, m0, m0, 1, 0, 0)
-            if t + 1 < length:
-                _sum4(y[t + 1, at:to], m1, m2, m3, m4, 1, -1, 2, -2)
-            if t + 2 < length:
-                _sum4(y[t + 2, at:to], m1, m2, m3, m4, 1, 1, 4, 4)
-            if t + 3 < length:
-                _sum4(y[t + 3, at:to], m1, m2, m3, m4, 1, -1, 8, -8)
-                _add3(y[t + 3, at:to], m5, m5, m5, 1, 0, 0)
+            _join_tile(m, i, at, min(at + _CHUNK, n), y)
 
 
 @_jit
 def join_backward(y, m):
-    """m = A y: what `join`'s gradient is. y (L, n), zero outside; m (6, tiles, n) written."""
+    """m = A y: what `join`'s gradient is. y (L, n), zero outside; m (8, tiles, n) written."""
     length, n = y.shape
     zero = np.zeros(_CHUNK, dtype=y.dtype)
     for i in range(m.shape[1]):
-        t = 4 * i
         for at in range(0, n, _CHUNK):
             to = min(at + _CHUNK, n)
-            k = to - at
+            k, t = to - at, 6 * i
             y0 = y[t, at:to]
             y1 = y[t + 1, at:to] if t + 1 < length else zero[:k]
             y2 = y[t + 2, at:to] if t + 2 < length else zero[:k]
             y3 = y[t + 3, at:to] if t + 3 < length else zero[:k]
+            y4 = y[t + 4, at:to] if t + 4 < length else zero[:k]
+            y5 = y[t + 5, at:to] if t + 5 < length else zero[:k]
+            for j in range(6):
+                _sum6(m[j + 1, i, at:to], y0, y1, y2, y3, y4, y5, _JOIN_BACK[j])
             m[0, i, at:to] = y0
-            _sum4(m[1, i, at:to], y0, y1, y2, y3, 1, 1, 1, 1)
-            _sum4(m[2, i, at:to], y0, y1, y2, y3, 1, -1, 1, -1)
-            _sum4(m[3, i, at:to], y0, y1, y2, y3, 1, 2, 4, 8)
-            _sum4(m[4, i, at:to], y0, y1, y2, y3, 1, -2, 4, -8)
-            m[5, i, at:to] = y3
+            m[7, i, at:to] = y5
+
+
+@_jit
+def join_frozen(m, tail, bias, short, y, v):
+    """y = relu(A' m + bias + short), and v = B' y of the next convolution while y is near.
+
+    Args:
+        m: eight of (tiles, n).
+        tail: (few, n) outputs after the last tile, before the bias.
+        bias: (n,) a slab's.
+        short: (L, n), or (0, n) where nothing is added.
+        y: (L, n) written.
+        v: (8, tiles, n) written; of no tiles where no such convolution follows.
+    """
+    length, n = y.shape
+    chunk = 1024  # all slabs of that many numbers stay in a core's second cache
+    zero, nil, tiles = np.zeros(chunk, dtype=y.dtype), y.dtype.type(0), m[0].shape[0]
+    for at in range(0, n, chunk):
+        to = min(at + chunk, n)
+        shift = bias[at:to]
+        for i in range(tiles):
+            _join_tile(m, i, at, to, y)
+        for k in range(tail.shape[0]):
+            y[length - tail.shape[0] + k, at:to] = tail[k, at:to]
+        for t in range(length):
+            row = y[t, at:to]
+            if short.shape[0]:
+                more = short[t, at:to]
+                for c in range(to - at):
+                    value = row[c] + shift[c] + more[c]
+                    row[c] = value if value > nil else nil
+            else:
+                for c in range(to - at):
+                    value = row[c] + shift[c]
+                    row[c] = value if value > nil else nil
+        for i in range(v.shape[1]):
+            _split_tile(y, i, at, to, zero, v)
 
 
 @_jit

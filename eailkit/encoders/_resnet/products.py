@@ -1,10 +1,10 @@
-"""The IMU ResNet's convolutions on a CPU as matrix products, half as many as torch's.
+"""The IMU ResNet's convolutions on a CPU as matrix products, less than half as many as torch's.
 
 Two thirds of a stage-1 step were products of convolutions of length 3, which torch runs near a core's limit. Winograd's
-minimal filtering F(4, 3) (Lavin and Gray 2016, https://arxiv.org/abs/1509.09308, in one dimension) makes four outputs
-from six products instead of twelve: v = B' x over six samples, u = G w, y = A' (v u), each of the six a matrix product
-over channels. Time comes first in memory, (L, B, C), so that a transform is a sum of slabs of B * C numbers. Numbers
-differ from torch's by rounding.
+minimal filtering F(6, 3) (Lavin and Gray 2016, https://arxiv.org/abs/1509.09308, in one dimension) makes six outputs
+from eight products instead of eighteen: v = B' x over eight samples, u = G w, y = A' (v u), each of the eight a matrix
+product over channels. Time comes first in memory, (L, B, C), so that a transform is a sum of slabs of B * C numbers.
+Numbers differ from torch's by rounding.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eailkit.encoders._products import as_fast_as_convolutions, times, transposed_times
 from eailkit.encoders._resnet import loops
+
+TILE = 6  # outputs of eight products
+_LONGEST_TAIL = 2  # outputs beyond whole tiles that are cheaper tap by tap: two and three products where a tile has 8
 
 
 def is_ours(module: nn.Module, x: Tensor) -> bool:
     """Whether a module's input can be taken here, in training or inference; elsewhere torch's own modules run.
 
-    Not where the processor has AVX-512: there torch's convolutions are nearly twice as fast as a matrix product of MKL
-    on a processor that isn't Intel's. Nor under autocast, on other devices, for other types, or without weights that
-    are all trained or all frozen together with the norms' statistics.
+    Not under autocast, on other devices, for other types, or without weights that are all trained or all frozen
+    together with the norms' statistics. Nor where torch's convolutions have AVX-512 and products don't.
     """
-    if x.ndim != 3 or not len(x) or x.requires_grad or torch.backends.cpu.get_cpu_capability() == "AVX512":
+    if x.ndim != 3 or not len(x) or x.requires_grad or not as_fast_as_convolutions():
         return False
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return False
@@ -41,45 +44,86 @@ def what_it_sees(imu: Float[Tensor, "batch channels samples"], taps: int, stride
 
 
 def split_taps(weight: Float[Tensor, "c_out c_in 3"]) -> tuple[Tensor, list[Tensor]]:
-    """u = G w, (6, c_out, c_in), and the first two taps, which a last single output needs (see `has_tail`)."""
-    u = weight.new_empty(6, *weight.shape[:2])
-    loops.split_taps(weight.contiguous().view(-1, 3).numpy(), u.view(6, -1).numpy())
-    return u, [weight[..., k].contiguous() for k in (0, 1)]
+    """u = G w, (8, c_out, c_in), and the taps, which a tail needs (see `tail_of`)."""
+    u = weight.new_empty(8, *weight.shape[:2])
+    loops.split_taps(weight.contiguous().view(-1, 3).numpy(), u.view(8, -1).numpy())
+    return u, [weight[..., k].contiguous() for k in range(3)]
 
 
-def has_tail(x: Float[Tensor, "length batch channels"]) -> bool:
-    """Whether a single output is left after the last tile of four: two products make it, a tile would take six."""
-    return len(x) % 4 == 1 and len(x) > 1
+def tail_of(length: int) -> int:
+    """How many outputs are made tap by tap, after the last tile."""
+    rest = length % TILE
+    return rest if rest <= _LONGEST_TAIL and length > TILE else 0
+
+
+def tiles_of(length: int) -> int:
+    """How many tiles a convolution over `length` steps has."""
+    return length // TILE if tail_of(length) else -(-length // TILE)
+
+
+def split(x: Float[Tensor, "length batch c_in"]) -> Float[Tensor, "8 tiles batch c_in"]:
+    """v = B' x."""
+    v = x.new_empty(8, tiles_of(len(x)), *x.shape[1:])
+    loops.split(_slabs(x), v.view(*v.shape[:2], -1).numpy())
+    return v
+
+
+def slabs_times(v: Float[Tensor, "8 tiles batch c_in"], u: Float[Tensor, "8 c_out c_in"]) -> tuple:
+    """The eight products v_k u_k', (tiles, batch * c_out) arrays."""
+    return tuple(times(rows_of(a), b).view(len(a), -1).numpy() for a, b in zip(v, u, strict=True))
+
+
+def tail(ends: Float[Tensor, "some batch c_in"], taps: list[Tensor], count: int) -> Float[Tensor, "few batch c_out"]:
+    """The last `count` outputs from the last slabs of x: y_t = sum_k w_k x_(t + k - 1), x zero after its end."""
+    out = ends.new_zeros(count, ends.shape[1], len(taps[0]))
+    for t, k, at in tail_terms(count, len(ends)):
+        out[t].addmm_(ends[at], taps[k].T)
+    return out
+
+
+def tail_terms(count: int, ends: int) -> list[tuple[int, int, int]]:
+    """Output, tap and slab of each product of a tail, counted from the first of `count` outputs and `ends` slabs."""
+    terms = ((t, k, ends - count + t + k - 1) for t in range(count) for k in range(3))
+    return [(t, k, at) for t, k, at in terms if at < ends]
 
 
 def filtered(
-    x: Float[Tensor, "length batch c_in"], u: Float[Tensor, "6 c_out c_in"], taps: list[Tensor]
-) -> tuple[Float[Tensor, "length batch c_out"], Float[Tensor, "6 rows c_in"]]:
+    x: Float[Tensor, "length batch c_in"], u: Float[Tensor, "8 c_out c_in"], taps: list[Tensor]
+) -> tuple[Float[Tensor, "length batch c_out"], Float[Tensor, "8 tiles batch c_in"]]:
     """y_t = sum_k w_k x_(t + k - 1), zero outside, and v = B' x, which the gradient needs."""
-    length, batch, channels = x.shape
-    tiles = length // 4 if has_tail(x) else -(-length // 4)
-    v, y = x.new_empty(6, tiles, batch * channels), x.new_empty(length, batch, u.shape[1])
-    loops.split(x.view(length, -1).numpy(), v.numpy())
-    v = v.view(6, tiles * batch, channels)
-    loops.join(torch.bmm(v, u.transpose(1, 2)).view(6, tiles, -1).numpy(), y.view(length, -1).numpy())
-    if has_tail(x):
-        torch.addmm(x[-2] @ taps[0].T, x[-1], taps[1].T, out=y[-1])
+    v, y, few = split(x), x.new_empty(*x.shape[:2], u.shape[1]), tail_of(len(x))
+    loops.join(slabs_times(v, u), _slabs(y))
+    if few:
+        y[-few:] = tail(x[-few - 1 :], taps, few)
     return y, v
 
 
-def halved(even: Tensor, odd: Tensor, before: Tensor, here: Tensor, after: Tensor) -> Tensor:
-    """y_t = before x_(2t - 1) + here x_(2t) + after x_(2t + 1) from the even and odd slabs of x; weights (D, C)."""
-    y = times(even, here.T)
-    rows_of(y[: len(odd)]).addmm_(rows_of(odd), after.T)
-    rows_of(y[1:]).addmm_(rows_of(odd[: len(y) - 1]), before.T)
-    return y
+def seen_by_halving(x: Float[Tensor, "length batch channels"]) -> Float[Tensor, "shorter batch 3 channels"]:
+    """What each output of a convolution of three taps in steps of two sees: x_(2t - 1), x_2t, x_(2t + 1)."""
+    seen = x.new_empty((len(x) + 1) // 2, x.shape[1], 3, x.shape[2])
+    odd = x[1::2]
+    seen[0, :, 0] = 0
+    seen[1:, :, 0] = odd[: len(seen) - 1]
+    seen[:, :, 1] = x[0::2]
+    seen[: len(odd), :, 2] = odd
+    seen[len(odd) :, :, 2] = 0
+    return seen
 
 
-def rows_of(x: Float[Tensor, "length batch channels"]) -> Float[Tensor, "rows channels"]:
+def one_after_the_other(weight: Float[Tensor, "c_out c_in 3"]) -> Float[Tensor, "c_out three_c_in"]:
+    """A convolution's taps beside each other, as `seen_by_halving` lays samples."""
+    return weight.transpose(1, 2).reshape(len(weight), -1)
+
+
+def rows_of(x: Float[Tensor, "*batch channels"]) -> Float[Tensor, "rows channels"]:
     """Slabs one after the other."""
-    return x.flatten(0, 1)
+    return x.reshape(-1, x.shape[-1])
 
 
-def times(x: Float[Tensor, "length batch c_in"], across: Float[Tensor, "c_in c_out"]) -> Tensor:
-    """x times a matrix, (length, batch, c_out)."""
-    return (rows_of(x) @ across).unflatten(0, x.shape[:2])
+def _slabs(x: Tensor):
+    return x.view(len(x), -1).numpy()
+
+
+def slabs_transposed(m: Float[Tensor, "8 tiles batch c_out"], v: Float[Tensor, "8 tiles batch c_in"]) -> tuple:
+    """The eight products m_k' v_k, (c_out * c_in,) arrays."""
+    return tuple(transposed_times(rows_of(a), rows_of(b)).reshape(-1).numpy() for a, b in zip(m, v, strict=True))
