@@ -43,7 +43,7 @@ QUESTIONS = {
     "03_heatmap_generation": "Where on this map could that second have been?",
     "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",
     "05_action_recognition": "Does knowing the place tell the action?",
-    "06_tracking": "What do motion and maps know together, second after second?",
+    "05b_tracking": "What do motion and maps know together, second after second?",
     "07_ablations": "Which parts carry the result?",
     "08_primus_pretraining": "What can an IMU encoder learn without labels?",
     "09_primus_few_shot": "How few labels are then enough?",
