@@ -44,6 +44,7 @@ QUESTIONS = {
     "04_spatiotemporal_reasoning": "How do ten seconds and the room's shape settle it?",
     "05_action_recognition": "Does knowing the place tell the action?",
     "05b_tracking": "What do motion and maps know together, second after second?",
+    "06_baselines_and_drift": "What do EAIL's rivals know, and how much of a number is its definition?",
     "07_ablations": "Which parts carry the result?",
     "08_primus_pretraining": "What can an IMU encoder learn without labels?",
     "09_primus_few_shot": "How few labels are then enough?",

@@ -21,7 +21,7 @@ from eailkit.errors import ConfigError
 from eailkit.results.ledger import read
 
 NOTEBOOKS = {path.stem: path for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))}
-# What a notebook does with the run folder by what it calls on a `Run` or `PrimusRun`: (reads, makes).
+# What a notebook does with the run folder by what it calls on, or with, a `Run` or `PrimusRun`: (reads, makes).
 # None: nothing there that another notebook reads or makes.
 PREPARES = ("kitchens", "kitchens")
 USES = {
@@ -41,6 +41,8 @@ USES = {
     "methods": ("references velocity", "references velocity"),
     "localizer": ("", "localizer"),
     "course_run": ("kitchens primus", "primus"),
+    "Maker": ("kitchens velocity", "kitchens velocity"),
+    "eail_alone": ("features references", "features references"),
     **dict.fromkeys(["other_take", "towers", "profile", "dir", "seed", "shipped", "histories", "size"]),
     **dict.fromkeys(["triplets", "scenarios", "kitchens", "untrained", "pretrained", "test_sets"]),
     **dict.fromkeys(["score_encoder", "score_handcrafted"]),
@@ -62,8 +64,9 @@ def uses(path) -> Needs:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "run":
             found.add(f"{node.attr} short" if id(node) in short else node.attr)
-        if isinstance(node, ast.Name) and node.id == "course_run":
-            found.add("course_run")
+        called = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if called in ("course_run", "Maker", "eail_alone"):
+            found.add(called)
     unknown = found - set(USES)
     assert not unknown, f"{path.stem} calls run.{unknown}: say in USES, and in graph.COURSE, what it reads and makes"
     pairs = [USES[name] for name in found if USES[name]]

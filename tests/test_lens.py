@@ -30,6 +30,7 @@ from eailkit.experiments.rows.lens import (
     under_each,
 )
 from eailkit.experiments.rows.make import Made, Maker
+from eailkit.experiments.rows.nets import NETS
 from eailkit.experiments.rows.record import INTERVAL
 from eailkit.experiments.rows.seconds import FIELDS, Seconds, measure, scores
 from eailkit.experiments.rows.work import Place
@@ -207,6 +208,7 @@ def test_the_reading_says_how_far_apart_and_in_which_order(tmp_path):
     assert "Less than 0.05 points for every method: “≤ instead of <”" in text
     one = lens_reading(prepared, {"ahead": ahead, "twin": ahead}, SPLIT)
     assert "The order (ahead > twin) is the same under all 24." in one
+    assert "None of them alone moves it by 0.05 points." in one
 
 
 def test_the_panel_shows_the_tables_number_and_follows_every_toggle(prepared, answers):
@@ -268,7 +270,11 @@ def test_the_bigger_net_is_told_from_the_smaller(tmp_path):
     assert "mean error 1.25 m of the smaller, 0.50 m of the bigger, which is nearer by 0.75" in text
     assert text.endswith("it drifts less.")
     text = rivals.bigger_reading(prepared, {"small": near, "big": far}, {"small": 100, "big": 250})
+    assert "0.50 m of the smaller, 1.25 m of the bigger, which is further off by 0.75" in text
     assert text.endswith("it drifts more.")
+    assert rivals.left_reading(prepared, near) == (
+        "No take lasts 120 s: nothing can be said of paths that leave the map."
+    )
 
 
 def test_recorded_rows_are_the_ledgers_the_profiles_before_the_benchs(tmp_path):
@@ -305,6 +311,12 @@ def test_only_what_is_asked_for_is_trained_and_the_rest_is_found(maker):
     assert made["NILoc+"].walk is not None and len(made["NILoc+"].walk) == len(maker.walk)
     again = rivals.made_here(maker, [])
     assert set(again) == set(made), "what is there is found without asking for it"
+    assert not list(maker.run.dir.glob("vision-language*")), "nothing is encoded to ask whether IMU2CLIP is there"
+    net = NETS["IMU2CLIP"]
+    known = net.identity(maker.run, maker.variants, "inferred")
+    net.make(maker.run, maker.variants, "inferred")
+    assert net.trained(maker.run, maker.variants), "found under the name that was known beforehand"
+    assert known == net.identity(maker.run, maker.variants, "inferred")
     pd.testing.assert_frame_equal(*(scores(maker.run.prepared, m["NILoc+"].seconds, "n") for m in (made, again)))
     with pytest.raises(ConfigError, match="found 'nonsense'; expected one of table1/mnasnet"):
         rivals.made_here(maker, ["nonsense"])

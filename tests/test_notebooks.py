@@ -43,7 +43,7 @@ def test_the_notebooks_of_the_first_course_are_there():
     assert {
         "00_start_here", "01_preprocessing", "02_contrastive_alignment", "02b_dead_reckoning",
         "03_heatmap_generation", "04_spatiotemporal_reasoning", "05_action_recognition", "05b_tracking",
-        "07_ablations", "08_primus_pretraining", "09_primus_few_shot",
+        "06_baselines_and_drift", "07_ablations", "08_primus_pretraining", "09_primus_few_shot",
     } <= names  # fmt: skip
 
 
@@ -181,6 +181,12 @@ def test_notebooks_that_are_executed_again_have_outputs_to_compare(start):
         ("05b", "crossing_reading"),
         ("05b", "coverage_reading"),
         ("05b", "failure_reading"),
+        ("06", "bigger_reading"),
+        ("06", "crossing_reading"),
+        ("06", "left_reading"),
+        ("06", "margin_reading"),
+        ("06", "sources_reading"),
+        ("06", "lens_reading"),
         ("07", "parts_reading"),
     ],
 )

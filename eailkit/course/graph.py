@@ -33,7 +33,8 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
 # kitchens: the dataset and its prepared cache. targets: image and text features. velocity: the velocity net, which
 # whoever needs the tracker trains where 02b hasn't. references: other nets behind the table's lines, the tracker's
 # calibration, and maps under headings. primus: everything under primus/. Stages 2 of 05 and 07, one of which they
-# share, aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a thing.
+# share, and 06's rivals aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a
+# thing.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),
@@ -48,6 +49,9 @@ COURSE: dict[str, Needs] = {
         "kitchens stage-1 features stage-2 velocity references", makes="kitchens features velocity references"
     ),
     "05b_tracking": _needs("kitchens stage-1 stage-2 velocity references", makes="kitchens velocity references"),
+    "06_baselines_and_drift": _needs(
+        "kitchens stage-1 features stage-2 velocity references", makes="kitchens features velocity references"
+    ),
     "07_ablations": _needs("kitchens targets stage-1 features", makes="kitchens targets stage-1 features unguided"),
     "08_primus_pretraining": _needs("kitchens", makes="primus"),
     "09_primus_few_shot": _needs("kitchens primus", makes="primus"),

@@ -32,6 +32,7 @@ WORDS = {  # what a choice that isn't the tables' is called
 }  # fmt: skip
 HEADLINE_WORDS = "the tables' definition"
 CONVENTIONS = ("norm", "ronin")
+STILL_POINTS = 0.05  # what a table with one digit can't show
 
 
 @dataclass(frozen=True)
@@ -238,16 +239,18 @@ def lens_reading(prepared: Prepared, answers: Mapping[str, Seconds], split: str,
     for method in answers:
         values, moved = frame[method], (alone[method] - alone[method].iloc[0]).iloc[1:]
         most = moved.abs().idxmax()
+        alone_told = f"Alone, “{most}” moves it most: {moved[most]:+.1f} points."
+        if abs(moved[most]) < STILL_POINTS:
+            alone_told = f"None of them alone moves it by {STILL_POINTS:g} points."
         lines.append(
             f"{split}, {method}: {values.iloc[0]:.1f} % at {threshold_m:g} m in the table; from {values.min():.1f} to "
-            f"{values.max():.1f} % under {len(values)} definitions. Alone, “{most}” moves it most: {moved[most]:+.1f} "
-            "points."
+            f"{values.max():.1f} % under {len(values)} definitions. {alone_told}"
         )
     if len(answers) > 1:
         lines.append(_order_reading(frame))
-    still = [name for name in alone.index[1:] if (alone.loc[name] - alone.iloc[0]).abs().max() < 0.05]
+    still = [name for name in alone.index[1:] if (alone.loc[name] - alone.iloc[0]).abs().max() < STILL_POINTS]
     if still:
-        lines.append(f"Less than 0.05 points for every method: {listed([f'“{name}”' for name in still])}.")
+        lines.append(f"Less than {STILL_POINTS:g} points for every method: {listed([f'“{name}”' for name in still])}.")
     return "\n".join(lines)
 
 

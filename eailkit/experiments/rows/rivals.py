@@ -15,6 +15,7 @@ import pandas as pd
 from eailkit.baselines import action_nets, niloc_plus, velocity_nets
 from eailkit.eail.evaluation import Table, verdict
 from eailkit.eail.prepared import Prepared
+from eailkit.eail.readings import listed
 from eailkit.eail.stage1 import Stage1
 from eailkit.eail.stage2 import SpatioTemporalReasoner
 from eailkit.eail.velocity import VelocityNet
@@ -22,6 +23,7 @@ from eailkit.experiments.eail_run import Run
 from eailkit.experiments.methods import Methods
 from eailkit.experiments.rows.catalog import PUBLISHED, TABLE1, TABLE2, Kind, Row, rows_of
 from eailkit.experiments.rows.costs import TEST, Rates, counts_of, seconds_of
+from eailkit.experiments.rows.curves import TWO_MINUTES_S, leaves
 from eailkit.experiments.rows.make import SPLITS, Made, Maker, method_of
 from eailkit.experiments.rows.nets import NETS
 from eailkit.experiments.rows.record import INTERVAL
@@ -155,8 +157,41 @@ def bigger_reading(prepared: Prepared, answers: Mapping[str, Seconds], parameter
         rooms, people = zip(*((takes[name].room, takes[name].participant) for name in rows.index), strict=True)
         found = paired_interval(rows[small].tolist(), rows[big].tolist(), rooms, people)
         told = {"better": "it drifts less", "worse": "it drifts more"}.get(verdict(found), "which tells nothing")
+        low, high = (found.low, found.high) if found.mean >= 0 else (-found.high, -found.low)
         lines.append(
             f"{split}: mean error {rows[small].mean():.2f} m of the smaller, {rows[big].mean():.2f} m of the bigger, "
-            f"which is nearer by {found.mean:.2f} [{found.low:.2f}, {found.high:.2f}] m: {told}."
+            f"which is {'nearer' if found.mean >= 0 else 'further off'} by {abs(found.mean):.2f} [{low:.2f}, "
+            f"{high:.2f}] m: {told}."
         )
     return "\n".join(lines)
+
+
+def left_reading(prepared: Prepared, seconds: Seconds, seed: int = 0) -> str:
+    """Whether a path leaves the map within two minutes, as the paper says of Fig. 6 (`curves.leaves`)."""
+    if max(seconds.lengths) < TWO_MINUTES_S:
+        return f"No take lasts {TWO_MINUTES_S:.0f} s: nothing can be said of paths that leave the map."
+    told = leaves(prepared, {seed: seconds})
+    return f"{told.what}: {told.found}; {told.verdict} ({told.rule})."
+
+
+def with_recorded(here: pd.DataFrame, recorded: pd.DataFrame, protocol: str = PUBLISHED) -> pd.DataFrame:
+    """A table's frame, and under it the recorded rivals that it lacks, under the protocol or the one that they have.
+
+    Args:
+        here: columns split, method and metrics as text (`Table.frame`).
+        recorded: `recorded_rows`.
+    """
+    asked = {row.name: protocol if protocol in row.protocols else row.protocols[0] for row in RIVALS}
+    more = recorded[~recorded.method.isin(set(here.method)) & (recorded.method.map(asked) == recorded.protocol)]
+    columns = [c for c in here.columns if c in more]
+    return pd.concat([here, more[columns]], ignore_index=True).fillna("–") if len(more) else here
+
+
+def sources_reading(table: str, made: Mapping[str, Made], recorded: pd.DataFrame) -> str:
+    """Where the numbers of a table's rivals come from: this run, the ledger, or nowhere yet."""
+    names = [row.name for row in RIVALS if row.table == table]
+    here, ledger = [n for n in names if n in made], [n for n in names if n not in made and n in set(recorded.method)]
+    neither = [n for n in names if n not in here + ledger]
+    size = f"recorded at {recorded.profile.iloc[0]}" if len(recorded) else "recorded"
+    parts = {"this run's": here, size: ledger, "not recorded yet": neither}
+    return "; ".join(f"{what}: {listed(found)}" for what, found in parts.items() if found) + "."
