@@ -202,9 +202,9 @@ def test_the_reading_says_how_far_apart_and_in_which_order(tmp_path):
     ahead = _seconds({"a": [[0.0, 0.0]] * 2 + [[9, 0]] * 2})
     text = lens_reading(prepared, {"corners": corners, "ahead": ahead}, SPLIT)
     assert "corners: 0.0 % at 0.4 m in the table; from 0.0 to 75.0 % under 24 definitions" in text
-    assert "“each coordinate closer than d” moves it most: +75.0 points" in text
+    assert "“each coordinate” moves it most: +75.0 points" in text
     assert "The order (ahead > corners) is another one under 12 of 24" in text
-    assert "under “each coordinate closer than d”: corners > ahead" in text
+    assert "under “each coordinate”: corners > ahead" in text
     assert "Less than 0.05 points for every method: “≤ instead of <”" in text
     one = lens_reading(prepared, {"ahead": ahead, "twin": ahead}, SPLIT)
     assert "The order (ahead > twin) is the same under all 24." in one

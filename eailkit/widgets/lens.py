@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from eailkit.experiments.rows.lens import (
     CHOICES,
+    CONVENTIONS,
     HEADLINE,
     HEADLINE_WORDS,
     Definition,
@@ -64,33 +65,33 @@ def metric_lens_panel(prepared: Any, answers: Mapping[str, Seconds]) -> Panel:
 
 
 def lens_figure(prepared: Any, answers: Mapping[str, Seconds], state: LensState) -> go.Figure:
-    """Left the method under the tables' definition, each change of it alone and the chosen one; right every method."""
+    """Above one method under the tables' definition, each change of it alone and the chosen one; below every method."""
     chosen, place = state.definition, (state.split, state.definition, state.threshold_m)
-    alone = under_each(prepared, {state.method: answers[state.method]}, state.split, state.threshold_m)[state.method]
-    bars = {**alone.to_dict(), CHOSEN: score(prepared, answers[state.method], *place)}
-    figure = make_subplots(
-        1, 2, subplot_titles=[state.method, "every method"], column_widths=[0.52, 0.48], horizontal_spacing=0.2
-    )
-    colours = [CYCLE[1], *[INK] * (len(alone) - 1), CYCLE[0]]
-    figure.add_trace(_bars(bars, colours, ""), row=1, col=1)
+    shown = answers[state.method]
+    alone = under_each(prepared, {state.method: shown}, state.split, state.threshold_m)[state.method]
+    bars = {**alone.to_dict(), CHOSEN: score(prepared, shown, *place)}
     both = {
         HEADLINE_WORDS: {m: score(prepared, s, state.split, HEADLINE, state.threshold_m) for m, s in answers.items()},
         CHOSEN: {m: score(prepared, s, *place) for m, s in answers.items()},
     }
+    shares = [len(bars), 1.6 * len(answers)]
+    figure = make_subplots(
+        2, 1, subplot_titles=[f"{state.method}, one change at a time", "every method"], vertical_spacing=0.1,
+        row_heights=[k / sum(shares) for k in shares], shared_xaxes=True,
+    )  # fmt: skip
+    figure.add_trace(_bars(bars, [CYCLE[1], *[INK] * (len(alone) - 1), CYCLE[0]], ""), row=1, col=1)
     for (name, values), colour in zip(both.items(), (CYCLE[1], CYCLE[0]), strict=True):
-        figure.add_trace(_bars(values, colour, name), row=1, col=2)
-    far = bars[CHOSEN] - alone.iloc[0]
-    rms = [
-        root_mean_square_m(prepared, answers[state.method], state.split, chosen.average, c) for c in ("norm", "ronin")
-    ]
+        figure.add_trace(_bars(values, colour, name), row=2, col=1)
+    rms = [root_mean_square_m(prepared, shown, state.split, chosen.average, way) for way in CONVENTIONS]
     title = (
-        f"{state.method}, {state.split}: {bars[CHOSEN]:.1f} % at {state.threshold_m:g} m, {far:+.1f} points<br>"
-        f"{chosen.name}; root mean square {rms[0]:.2f} m, in RoNIN's way {rms[1]:.2f} m"
+        f"{state.method}, {state.split}: {bars[CHOSEN]:.1f} % at {state.threshold_m:g} m<br>"
+        f"{chosen.name}: {bars[CHOSEN] - alone.iloc[0]:+.1f} points<br>"
+        f"root mean square {rms[0]:.2f} m, RoNIN's way {rms[1]:.2f} m"
     )
-    spaced(styled(figure, title, height=480, legend=BELOW, barmode="group"), 110)
-    figure.update_layout(margin={"t": 110})
+    spaced(styled(figure, title, height=round(220 + 27 * sum(shares)), legend=BELOW, barmode="group"), 90)
+    figure.update_layout(margin={"t": 120}, title={"x": 0.01, "xref": "container"})
     most = max(5.0, *bars.values(), *(v for values in both.values() for v in values.values()))
-    figure.update_xaxes(range=[0, 1.18 * most], title_text="success (%)")
+    figure.update_xaxes(range=[0, 1.15 * most]).update_xaxes(title_text="success (%)", row=2, col=1)
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure.update_annotations(font={"color": INK, "size": 13})
 

@@ -27,10 +27,10 @@ CHOICES: dict[str, tuple] = {  # the first of each is the tables'
     "answer": ("highest cell", "disc"), "ties": ("expected", "first"),
 }  # fmt: skip
 WORDS = {  # what a choice that isn't the tables' is called
-    "strict": "≤ instead of <", "average": "micro: a mean over seconds", "distance": "each coordinate closer than d",
-    "answer": "the place with most mass in 0.4 m", "ties": "of ties the first cell",
+    "strict": "≤ instead of <", "average": "mean over seconds", "distance": "each coordinate",
+    "answer": "most mass in 0.4 m", "ties": "first of ties",
 }  # fmt: skip
-HEADLINE_WORDS = "the tables' definition"
+HEADLINE_WORDS = "as in the tables"
 CONVENTIONS = ("norm", "ronin")
 STILL_POINTS = 0.05  # what a table with one digit can't show
 
