@@ -41,11 +41,11 @@ USES = {
     "methods": ("references velocity", "references velocity"),
     "localizer": ("", "localizer"),
     "course_run": ("kitchens primus", "primus"),
-    "Maker": ("kitchens velocity", "kitchens velocity"),
-    "eail_alone": ("features references", "features references"),
     **dict.fromkeys(["other_take", "towers", "profile", "dir", "seed", "shipped", "histories", "size"]),
     **dict.fromkeys(["triplets", "scenarios", "kitchens", "untrained", "pretrained", "test_sets"]),
     **dict.fromkeys(["score_encoder", "score_handcrafted"]),
+    "Maker": ("kitchens velocity", "kitchens velocity"),
+    "eail_alone": ("features references", "features references"),
 }
 
 
@@ -60,13 +60,13 @@ def uses(path) -> Needs:
         for k in call.keywords
         if k.arg == "short"
     }
-    found = set()
+    every = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(tree)}
+    found = every & {"Maker", "eail_alone"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "run":
             found.add(f"{node.attr} short" if id(node) in short else node.attr)
-        called = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if called in ("course_run", "Maker", "eail_alone"):
-            found.add(called)
+        if isinstance(node, ast.Name) and node.id == "course_run":
+            found.add("course_run")
     unknown = found - set(USES)
     assert not unknown, f"{path.stem} calls run.{unknown}: say in USES, and in graph.COURSE, what it reads and makes"
     pairs = [USES[name] for name in found if USES[name]]

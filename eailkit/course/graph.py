@@ -33,8 +33,7 @@ def _needs(reads: str = "", makes: str = "") -> Needs:
 # kitchens: the dataset and its prepared cache. targets: image and text features. velocity: the velocity net, which
 # whoever needs the tracker trains where 02b hasn't. references: other nets behind the table's lines, the tracker's
 # calibration, and maps under headings. primus: everything under primus/. Stages 2 of 05 and 07, one of which they
-# share, and 06's rivals aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a
-# thing.
+# share, aren't listed: nobody else reads them, and `training.fit` lets one process at a time train a thing.
 COURSE: dict[str, Needs] = {
     "00_start_here": _needs(),
     "01_preprocessing": _needs(makes="kitchens"),

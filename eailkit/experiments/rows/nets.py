@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,7 +17,6 @@ from torch.nn import functional as F
 from eailkit.baselines import action_nets, niloc_plus, ronin, velocity_nets
 from eailkit.baselines.action_training import predict_actions
 from eailkit.eail.sequences import Prediction
-from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.eail.velocity import velocity_identity
 from eailkit.experiments.eail_run import Run
 from eailkit.experiments.rows.variants import FULL, Variants
@@ -144,11 +142,7 @@ def _action(name: str) -> Net:
         return lambda take: predict_actions(net, take), net, history
 
     def trained_as(run: Run, variants: Variants, protocol: str) -> Identity:
-        targets, width = None, None
-        if name == "IMU2CLIP":  # who only asks whether it is there needn't encode a frame
-            named, width = variants.targets_identity(FULL), run.profile.embed_dim
-            targets = VisionLanguageTargets({}, np.zeros((0, width), np.float32), {}, {}, named)
-        config = action_nets.action_net_config(name, run.profile.action_size, embed_dim=width)
+        targets, config = parts(run, variants)
         before = replace(run.profile.action_net, validate_every=0, patience=0)
         made = action_nets.action_net_identity(name, run.prepared, config, targets=targets, pretrain=before)
         return trained_identity(run.profile.action_net, made)
