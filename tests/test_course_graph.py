@@ -21,7 +21,7 @@ from eailkit.errors import ConfigError
 from eailkit.results.ledger import read
 
 NOTEBOOKS = {path.stem: path for path in sorted(repository_folder("notebooks").glob("[0-9][0-9]*_*.ipynb"))}
-# What a notebook does with the run folder by what it calls on a `Run` or `PrimusRun`: (reads, makes).
+# What a notebook does with the run folder by what it calls on, or with, a `Run` or `PrimusRun`: (reads, makes).
 # None: nothing there that another notebook reads or makes.
 PREPARES = ("kitchens", "kitchens")
 USES = {
@@ -45,6 +45,8 @@ USES = {
     **dict.fromkeys(["other_take", "towers", "profile", "dir", "seed", "shipped", "histories", "size"]),
     **dict.fromkeys(["triplets", "scenarios", "kitchens", "untrained", "pretrained", "test_sets"]),
     **dict.fromkeys(["score_encoder", "score_handcrafted"]),
+    "Maker": ("kitchens velocity", "kitchens velocity"),
+    "eail_alone": ("features references", "features references"),
 }
 
 
@@ -59,7 +61,8 @@ def uses(path) -> Needs:
         for k in call.keywords
         if k.arg == "short"
     }
-    found = set()
+    every = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(tree)}
+    found = every & {"Maker", "eail_alone"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "run":
             found.add(f"{node.attr} short" if id(node) in short else node.attr)

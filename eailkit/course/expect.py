@@ -32,6 +32,7 @@ TRAINING = {
     "02b_dead_reckoning": 0.85,
     "04_spatiotemporal_reasoning": 0.29,
     "05_action_recognition": 0.26,
+    "06_baselines_and_drift": 0.80,
     "07_ablations": 0.76,
     "08_primus_pretraining": 0.43,
     "09_primus_few_shot": 0.43,

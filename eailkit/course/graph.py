@@ -47,7 +47,10 @@ COURSE: dict[str, Needs] = {
     "05_action_recognition": _needs(
         "kitchens stage-1 features stage-2 velocity references", makes="kitchens features velocity references"
     ),
-    "06_tracking": _needs("kitchens stage-1 stage-2 velocity references", makes="kitchens velocity references"),
+    "05b_tracking": _needs("kitchens stage-1 stage-2 velocity references", makes="kitchens velocity references"),
+    "06_baselines_and_drift": _needs(
+        "kitchens stage-1 features stage-2 velocity references", makes="kitchens features velocity references"
+    ),
     "07_ablations": _needs("kitchens targets stage-1 features", makes="kitchens targets stage-1 features unguided"),
     "08_primus_pretraining": _needs("kitchens", makes="primus"),
     "09_primus_few_shot": _needs("kitchens primus", makes="primus"),

@@ -26,6 +26,7 @@ from eailkit.widgets.inputs import (
     tone_view,
 )
 from eailkit.widgets.kitchens import MoveState, RoomState, example_room, move_panel, room_panel
+from eailkit.widgets.lens import LensState, metric_lens_panel
 from eailkit.widgets.panel import Panel
 from eailkit.widgets.primus import (
     ExplorerState,
@@ -62,6 +63,7 @@ __all__ = [
     "DeadReckoningState",
     "ExplorerState",
     "HeadingState",
+    "LensState",
     "MomentState",
     "MoveState",
     "Panel",
@@ -90,6 +92,7 @@ __all__ = [
     "farthest_move",
     "heading_panel",
     "kitchen_walks",
+    "metric_lens_panel",
     "moment_panel",
     "movable",
     "move_fixture",

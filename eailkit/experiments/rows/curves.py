@@ -146,18 +146,10 @@ def leaves(prepared: Prepared, answers: dict[int, Seconds]) -> Told:
 def occupied(prepared: Prepared, answers: dict[int, Seconds], others: dict[int, Seconds]) -> Told:
     """Percent of the answers in cells that the map doesn't show as free floor: a method's minus another's."""
     takes, rows = {t.name: t for t in prepared.takes}, []
-
-    def share(seconds: Seconds, name: str) -> float:
-        take = takes[name]
-        room, place = prepared.rooms[take.room], seconds.of(name)["place_m"]
-        known = np.isfinite(place).all(axis=1) & (np.asarray(take.cell) >= 0)
-        cell = room.grid.cell_of(place[known].astype(float))
-        return 100 * float((~np.asarray(room.free)[cell]).mean()) if known.any() else np.nan
-
     for seed in answers.keys() & others.keys():
         for name in answers[seed].takes:
             take = takes[name]
-            more = share(answers[seed], name) - share(others[seed], name)
+            more = off_floor(prepared, answers[seed], take) - off_floor(prepared, others[seed], take)
             rows.append({"room": take.room, "participant": take.participant, "seed": seed, "more": more})
     found = _interval(pd.DataFrame(rows).dropna(), "more")
     told = HOLDS if found.low > 0 else FAILS if found.high < 0 else UNSURE
@@ -165,6 +157,14 @@ def occupied(prepared: Prepared, answers: dict[int, Seconds], others: dict[int, 
     return Told(
         "fig6.occupied", "answers on cells that aren't free floor, NILoc+ minus EAIL (points)", found, told, rule
     )
+
+
+def off_floor(prepared: Prepared, seconds: Seconds, take) -> float:
+    """Percent of a take's answers in cells that the map doesn't show as free floor; NaN where there is no answer."""
+    room, place = prepared.rooms[take.room], seconds.of(take.name)["place_m"]
+    known = np.isfinite(place).all(axis=1) & (np.asarray(take.cell) >= 0)
+    cell = room.grid.cell_of(place[known].astype(float))
+    return 100 * float((~np.asarray(room.free)[cell]).mean()) if known.any() else np.nan
 
 
 def without_captions(table: Table, prepared: Prepared, row: str) -> Told:
