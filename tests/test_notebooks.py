@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -33,6 +34,28 @@ def _tags(cell: dict) -> list[str]:
 
 def _text(path: Path) -> str:
     return "\n\n".join(_source(c) for c in _cells(path, "markdown"))
+
+
+def _imported(path: Path) -> dict[str, object]:
+    """Names that a notebook's cells import from the package, and what they are."""
+    found = {}
+    for cell in _cells(path, "code"):
+        for node in ast.walk(ast.parse(_source(cell))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "eailkit":
+                module = importlib.import_module(node.module)
+                for name in node.names:
+                    thing = getattr(module, name.name, None)
+                    found[name.asname or name.name] = thing or importlib.import_module(f"{node.module}.{name.name}")
+    return found
+
+
+def _reads_results(called: ast.expr, names: dict[str, object]) -> bool:
+    """Whether what is called takes the ledger's folder."""
+    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+        thing = getattr(names.get(called.value.id), called.attr, None)
+    else:
+        thing = names.get(called.id) if isinstance(called, ast.Name) else None
+    return inspect.isfunction(thing) and "results_dir" in inspect.signature(thing).parameters
 
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOKS])
@@ -195,3 +218,20 @@ def test_sentences_about_a_number_are_computed_from_it(start, reading):
     code = "\n".join(_source(c) for c in _cells(path, "code"))
     assert re.search(rf"print\([^\n]*{reading}\(", code)
     assert "of course" not in _text(path) and "now that it is known" not in _text(path)
+
+
+@every
+def test_recorded_results_are_read_where_they_are(path: Path):
+    """The course runs each notebook in a folder of its own, where "results" is nothing."""
+    names = _imported(path)
+    for cell in _cells(path, "code"):
+        for node in ast.walk(ast.parse(_source(cell))):
+            if isinstance(node, ast.Call) and _reads_results(node.func, names):
+                assert "results_dir" in {k.arg for k in node.keywords}, f"{path.stem}: {ast.unparse(node)}"
+
+
+def test_the_protocol_s_recording_is_there_for_its_page():
+    from eailkit.experiments.protocol import recorded_lines, recorded_reading
+
+    assert len(recorded_lines(results_dir=REPOSITORY / "results")) > 5
+    assert "uses ground truth" in recorded_reading(results_dir=REPOSITORY / "results")
