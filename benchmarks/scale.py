@@ -107,8 +107,8 @@ def page(results: Path | str = RESULTS_DIR) -> str:
     hours = sorted({float(name.partition(" h")[0]) for name in rows})
     lines = [
         "# From an hour to the whole of Ego-Exo4D's cooking\n",
-        f"Minutes of CPU on one thread, and the largest process's memory, for EAIL's stages at quick's widths on {ROOMS} "
-        f"rooms; trainings make {STEPS} steps each (`python -m benchmarks.scale`).\n",
+        f"Minutes of CPU on one thread, and the largest process's memory, for EAIL's stages at quick's widths on "
+        f"{ROOMS} rooms; trainings make {STEPS} steps each (`python -m benchmarks.scale`).\n",
         "| stage | " + " | ".join(f"{h:g} h: CPU min | GB" for h in hours) + " |",
         "|---|" + "---|---|" * len(hours),
     ]
@@ -148,8 +148,8 @@ def _plan(rows: dict[str, dict[str, float]], hours: list[float]) -> str:
     gigabytes = windows * 6 * 400 * 4 / 1e9
     lines = [
         f"## A plan for {PAPER_HOURS} h\n",
-        f"- Windows: {PAPER_HOURS} h x 3600 = {windows:,.0f} of one second; 6 x 400 x 4 bytes each, {gigabytes:,.0f} GB "
-        "that training memory-maps and never loads whole.",
+        f"- Windows: {PAPER_HOURS} h x 3600 = {windows:,.0f} of one second; 6 x 400 x 4 bytes each, {gigabytes:,.0f} "
+        "GB that training memory-maps and never loads whole.",
         f"- Stage 1: 250 epochs / batch 64 = {steps.stage1.steps:,} steps; stage 2: 100 epochs of sequences of ten "
         f"seconds / batch 64 = {steps.stage2.steps:,} steps (`profiles.counted` shows the arithmetic).",
     ]
