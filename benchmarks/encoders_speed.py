@@ -1,10 +1,11 @@
 """How fast EAIL's encoders are beside plain torch modules of the same layers: PointNet++ ssg, a room, the IMU ResNet.
 
-    python -m benchmarks.encoders_speed [--record] [--repeats 12]
+    python -m benchmarks.encoders_speed [--record] [--threads 2] [--repeats 12]
 
-measures in float32 on two threads, ours and the plain one in turn. Other programs can only lengthen a time, so a time
-is the least of the repeats, and a ratio that of the least times; the median of the ratios of neighbours in time stands
-beside it. As a processor without AVX-512 would, on one that has it:
+measures in float32, ours and the plain one in turn. Other programs can only lengthen a time, so a time is the least of
+the repeats, and a ratio that of the least times; the median of the ratios of neighbours in time stands beside it. Where
+other programs never rest, `--threads 1` takes seconds of CPU instead, which they lengthen least. As a processor without
+AVX-512 would, on one that has it:
 
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 NUMBA_CPU_NAME=znver3 \\
         NUMBA_CPU_FEATURES=+avx2,+fma,+bmi,+bmi2,+f16c python -m benchmarks.encoders_speed --record
@@ -35,7 +36,7 @@ from eailkit.preprocess.mapgrid import CELLS, estimate_grid, local_clouds
 from eailkit.results.ledger import LedgerRow, append_rows, device_name, git_commit
 
 COMMAND = "python -m benchmarks.encoders_speed --record"
-THREADS, CLOUDS, POINTS, WINDOWS, SAMPLES = 2, 8, 8192, 128, 400
+CLOUDS, POINTS, WINDOWS, SAMPLES = 8, 8192, 128, 400
 ROOM_AT_ONCE = 100  # cells, as neighbours of all 400 needn't be held
 _PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "mkldnn::_linear_pointwise", "aten::convolution_backward")
 
@@ -45,9 +46,9 @@ def capability() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def measure(repeats: int) -> list[LedgerRow]:
+def measure(repeats: int, threads: int = 2) -> list[LedgerRow]:
     """All rows; a goal that was missed is in its row."""
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     keep_freed_memory()
     rows = [
         _points_training(repeats),
@@ -71,15 +72,20 @@ def kitchen() -> Tensor:
     return torch.from_numpy(clouds.points)
 
 
+def _clock() -> tuple[str, Callable[[], float]]:
+    return ("process time", time.process_time) if torch.get_num_threads() == 1 else ("wall", time.perf_counter)
+
+
 def alternating(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
     """Milliseconds of each call, (repeats,), measured in turn."""
     found: dict[str, list[float]] = {name: [] for name in calls}
+    clock = _clock()[1]
     for repeat in range(repeats + 1):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began = clock()
             call()
             if repeat:  # the first one compiles and allocates
-                found[name].append(1e3 * (time.perf_counter() - began))
+                found[name].append(1e3 * (clock() - began))
     return {name: np.array(times) for name, times in found.items()}
 
 
@@ -101,13 +107,16 @@ def _frozen(forward: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 def _share_of_products(call: Callable[[], object]) -> float:
     """Of a call's time on one thread, percent."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     call()
     with profile(activities=[ProfilerActivity.CPU]) as seen:
+        began = time.process_time()
         call()
-    torch.set_num_threads(THREADS)
+        all_of_it = time.process_time() - began
+    torch.set_num_threads(threads)
     spent = {event.key: event.self_cpu_time_total for event in seen.key_averages()}
-    return 100 * sum(spent.get(name, 0.0) for name in _PRODUCTS) / sum(spent.values())
+    return 100 * sum(spent.get(name, 0.0) for name in _PRODUCTS) / 1e6 / all_of_it
 
 
 def _points_training(repeats: int) -> LedgerRow:
@@ -144,7 +153,7 @@ def _room(kind: str, repeats: int) -> LedgerRow:
         "all (s)": _frozen(lambda: [net(block) for block in blocks]),
         "of it neighbours (s)": lambda: [net.neighbours(block) for block in blocks],
     }, min(repeats, 5))  # fmt: skip
-    code = f"from benchmarks.encoders_speed import print_room_memory_mb as p; p({kind!r})"
+    code = f"from benchmarks.encoders_speed import print_room_memory_mb as p; p({kind!r}, {torch.get_num_threads()})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, most = map(float, done.stdout.split()[-2:])
     values = {name: float(np.min(v)) / 1e3 for name, v in ms.items()}
@@ -157,9 +166,9 @@ def _room(kind: str, repeats: int) -> LedgerRow:
     return _ledger_row(id, question, values, spread, began, more | {"distinct points a cell": round(float(distinct))})
 
 
-def print_room_memory_mb(kind: str) -> None:
+def print_room_memory_mb(kind: str, threads: int) -> None:
     """Print what this process holds with a room's points and the most it held after embedding them, MB."""
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     points, net = kitchen() if kind == "kitchen" else scattered(CELLS), PointNet2("ssg").eval()
     before = most_memory_mb()
     _frozen(lambda: [net(block) for block in points.split(ROOM_AT_ONCE)])()
@@ -200,12 +209,13 @@ def _row(
 
 
 def _ledger_row(id: str, question: str, values: dict, spread: dict, began: float, config: dict) -> LedgerRow:
+    threads = torch.get_num_threads()
     return LedgerRow(
-        id=f"{id}, {capability()}",
+        id=f"{id}, {capability()}, {'one thread' if threads == 1 else f'{threads} threads'}",
         question=question,
-        command=COMMAND,
+        command=f"{COMMAND} --threads {threads}",
         config=config | {
-            "threads": THREADS, "precision": "float32", "instructions": capability(), "clock": "wall",
+            "threads": threads, "precision": "float32", "instructions": capability(), "clock": _clock()[0],
             "mean": "least of repeats", "spread": "median less the least",
         },
         commit=git_commit(),
@@ -223,9 +233,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=12)
     arguments = parser.parse_args()
-    rows = measure(arguments.repeats)
+    rows = measure(arguments.repeats, arguments.threads)
     for row in rows:
         met = "goal met" if row.config["goal met"] else "MISSED"
         print(f"{row.id}: {met}, {row.config['goal']}")
