@@ -36,7 +36,7 @@ from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.errors import ConfigError, DatasetError
 from eailkit.preprocess.imu import yaw
 from eailkit.provenance import identity
-from eailkit.training import TrainConfig
+from eailkit.training import TrainConfig, multiplies_bf16
 
 ACTIONS = ("stir", "cut", "walk", "wait")
 HZ = (1.0, 2.5, 4.0, 0.0)  # at which heads nod, by action
@@ -97,6 +97,13 @@ def made(name: str, prepared: Prepared, config=None):
     net = action_net(name, len(ACTIONS), config or CONFIGS[name])
     net.calibrate(ActionBatches(prepared, 8, net.context_s).some())
     return net
+
+
+def loss_of(model: nn.Module, batch: dict) -> dict[str, torch.Tensor]:
+    """What each of them minimises."""
+    if isinstance(model, MaskedAutoencoder):
+        return {"total": model(batch["imu"])}
+    return model.loss(model(batch["imu"]), batch if isinstance(model, Alignment) else batch["action"])
 
 
 def test_nets_have_as_many_parameters_as_the_published_ones():
@@ -193,7 +200,7 @@ def test_masks_hide_the_share_that_they_say_and_the_loss_asks_for_hidden_patches
     wanted = (wanted - wanted.mean(-1, keepdim=True)) / wanted.std(-1, keepdim=True)
     by_hand = np.mean([float((says[i, j] - wanted[i, j]).square().mean()) for i in range(4) for j in range(tokens)
                        if hidden[i, j]])  # fmt: skip
-    assert float(model.loss({"imu": None})["total"].detach()) == pytest.approx(by_hand, rel=1e-4)
+    assert float(model(torch.zeros(4, 6, 400)).detach()) == pytest.approx(by_hand, rel=1e-4)
 
 
 def unpatchify(x: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -215,7 +222,7 @@ def test_a_heads_own_rate_is_a_parameter_group_of_its_own_for_adam(prepared):
     for _ in range(3):
         outs = []
         for model, optimizer in both:
-            loss = model.loss(batch)["total"]
+            loss = loss_of(model, batch)["total"]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -225,10 +232,12 @@ def test_a_heads_own_rate_is_a_parameter_group_of_its_own_for_adam(prepared):
 
 def test_smoothed_labels_are_torchs(prepared):
     model, batch = made("EVI-MAE", prepared), ActionBatches(prepared, 16, 1)(np.random.default_rng(0), 0)
-    terms, logits = model.loss(batch), model(batch["imu"])
+    terms, logits = loss_of(model, batch), model(batch["imu"])
     expected = nn.functional.cross_entropy(logits, batch["action"], label_smoothing=0.1)
-    assert float(terms["total"]) == pytest.approx(float(expected), rel=1e-5)
-    assert float(terms["plain"]) == pytest.approx(float(nn.functional.cross_entropy(logits, batch["action"])), rel=1e-5)
+    assert float(terms["total"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(terms["plain"].detach()) == pytest.approx(
+        float(nn.functional.cross_entropy(logits, batch["action"]).detach()), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ACTION_NETS)
@@ -246,7 +255,7 @@ def test_gradients_reach_every_parameter(name, prepared, targets):
             AlignmentBatches(prepared, targets, 16, 3)(np.random.default_rng(0), 0),
         )
     for what, (model, drawn) in parts.items():
-        model.loss(drawn)["total"].backward()
+        loss_of(model, drawn)["total"].backward()
         without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
         assert not without, (what, without)
 
@@ -257,13 +266,13 @@ def test_each_net_learns_a_batch_by_heart(name, prepared):
     batch = ActionBatches(prepared, 24, 1, shuffle_labels=True)(np.random.default_rng(1), 0)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(300):
-        loss = net.loss(batch)["total"]
+        loss = loss_of(net, batch)["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if float(loss) < 0.05:
+        if float(loss.detach()) < 0.05:
             break
-    assert float(loss) < 0.1 and (net(batch["imu"]).argmax(1) == batch["action"]).all()
+    assert float(loss.detach()) < 0.1 and (net(batch["imu"]).argmax(1) == batch["action"]).all()
 
 
 def hits(net, prepared: Prepared) -> float:
@@ -286,6 +295,19 @@ def test_each_net_is_trained_to_new_wearers_and_found_again(name, prepared, targ
     assert found.steps == history.steps and sorted(p.name for p in tmp_path.iterdir()) == files
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
     assert len(files) == (2 if name == "DeepConvLSTM" else 4)
+
+
+@pytest.mark.parametrize("name", ACTION_NETS)
+def test_both_trainings_are_in_the_precision_that_their_names_say(name, prepared, targets, monkeypatch):
+    if not multiplies_bf16("cpu"):
+        pytest.skip("this processor doesn't multiply bfloat16")
+    found = []
+    for layer in (nn.Conv2d, nn.Conv1d):
+        forward = layer.forward
+        monkeypatch.setattr(layer, "forward", lambda self, x, forward=forward: found.append(y := forward(self, x)) or y)
+    train = TrainConfig(steps=1, precision="bf16-mixed", device="cpu")
+    train_action_net(name, prepared, None, train=train, config=CONFIGS[name], batch=4, targets=targets, progress=False)
+    assert found and {y.dtype for y in found} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("name", ACTION_NETS)
@@ -360,7 +382,7 @@ def test_alignment_compares_windows_with_their_own_frames_and_captions(prepared,
     net = made("IMU2CLIP", prepared)
     alignment = Alignment(net)
     assert float(alignment.logit_scale()) == pytest.approx(10.0, rel=1e-5)
-    terms = alignment.eval().loss(batch)
+    terms = loss_of(alignment.eval(), batch)
     with torch.no_grad():
         unit = nn.functional.normalize(net.embed(batch["imu"]))
     seen = batch["has_image"]

@@ -8,15 +8,15 @@ are timm's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eailkit.baselines.action_training import ActionBatches, ActionNet, check_context
+from eailkit.baselines.action_training import ActionBatches, ActionNet, check_context, run
 from eailkit.eail.prepared import Prepared
 from eailkit.errors import ConfigError
 from eailkit.losses import action_loss
@@ -38,7 +38,7 @@ class EviMaeConfig:
         channels: 3 reads the accelerometer, as published; 6 the gyroscope too.
         points: samples that a window is resampled to, time frames of its spectrogram.
         n_fft, window: of the STFT (hop 1); half of n_fft are its frequencies. A window of 24 samples, padded to 256,
-            tells a dozen frequencies apart; 64 lose nothing and make a quarter of the tokens.
+            tells a dozen frequencies apart; 32 lose nothing and make an eighth of the tokens.
         patch: side of a token in frames and in frequencies.
         width, depth, heads: of the IMU's blocks.
         joint_heads: of the last block, half as wide, which in the full model joins IMU and video.
@@ -195,24 +195,20 @@ class EviMae(ActionNet):
         x = self.encode(self.tokens(self.image(imu))).mean(dim=1)
         return self.head(self.config.head_rate * self.head_norm(x))
 
-    def loss(self, batch: dict) -> dict[str, Tensor]:
+    def loss(self, logits: Float[Tensor, "batch classes"], action: Int[Tensor, " batch"]) -> dict[str, Tensor]:
         """Eq. 3 with smoothed labels, and without them."""
-        logits = self(batch["imu"])[:, None]
-        plain = action_loss(logits, batch["action"][:, None])
+        plain, smoothing = action_loss(logits[:, None], action[:, None]), self.config.label_smoothing
         everything = -logits.float().log_softmax(-1).mean()
-        smoothing = self.config.label_smoothing
         return {"total": (1 - smoothing) * plain + smoothing * everything, "plain": plain}
 
 
 class MaskedAutoencoder(nn.Module):
     """Pretraining of an `EviMae`: most tokens hidden, the decoder says from the others what was in them.
 
-    The public code hides 75 % of them, at random, and asks for each hidden patch standardised by itself. It leaves the
+    The public code hides 75 % of them, at random, and asks for each hidden one standardised by itself. It leaves the
     half-wide block out of this where it reads an IMU alone; here the decoder comes after it, so that all that is
     fine-tuned is pretrained.
     """
-
-    forward_methods = ("loss",)
 
     def __init__(self, encoder: EviMae):
         super().__init__()
@@ -249,12 +245,12 @@ class MaskedAutoencoder(nn.Module):
             full = block(full)
         return self.out(self.norm(full))
 
-    def loss(self, batch: dict) -> dict[str, Tensor]:
+    def forward(self, imu: Float[Tensor, "batch 6 samples"]) -> Float[Tensor, ""]:
         """Mean squared error over the hidden tokens, each standardised by itself."""
-        image = self.encoder.image(batch["imu"])
+        image = self.encoder.image(imu)
         hidden = self.hidden(len(image), image.device)
         error = self.reconstruct(image, hidden).float() - normalised_patches(image, self.encoder.config.patch)
-        return {"total": error[hidden].square().mean()}
+        return error[hidden].square().mean()
 
 
 def patchify(image: Float[Tensor, "batch channels bins points"], patch: int) -> Float[Tensor, "batch tokens values"]:
@@ -294,8 +290,7 @@ def _init_as_mae(module: nn.Module) -> None:
 
 
 def pretraining_identity(prepared: Prepared, config: EviMaeConfig, batch: int) -> Identity:
-    """What a pretrained `EviMae` is determined by, its schedule apart; fine-tuning's own settings have no part."""
-    config = replace(config, label_smoothing=0.0, head_rate=1.0)
+    """What a pretrained `EviMae` is determined by, its schedule apart."""
     return identity(
         "EVI-MAE, pretrained", code=("eailkit.baselines.evi_mae",), data=prepared.identity, config=config, batch=batch
     )
@@ -309,8 +304,8 @@ def pretrain(
     batches = ActionBatches(prepared, batch, model.context_s, labelled=False)
     autoencoder = MaskedAutoencoder(model)
     history = fit(
-        autoencoder, batches, lambda m, b: m.loss(b), train, out_dir=out_dir, name="evi_mae-pretrained",
-        context=pretraining_identity(prepared, model.config, batch), progress=progress,
+        autoencoder, batches, lambda _, b: {"total": run(autoencoder, b["imu"], train)}, train, out_dir=out_dir,
+        name="evi_mae-pretrained", context=pretraining_identity(prepared, model.config, batch), progress=progress,
     )  # fmt: skip
     model.requires_grad_(True)
     return history

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eailkit.baselines.action_training import ActionBatches, ActionNet, check_context
+from eailkit.baselines.action_training import ActionBatches, ActionNet, check_context, run
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18
@@ -86,7 +86,6 @@ class Imu2ClipConfig:
         time_axis: see `Imu2ClipEncoder`.
         hidden: of the head's hidden layer.
         dropout: in the head.
-        frozen: whether the aligned encoder stays as it is while the head learns. The papers fine-tune.
     """
 
     context_s: int = 1
@@ -97,7 +96,6 @@ class Imu2ClipConfig:
     time_axis: bool = False
     hidden: int = 512
     dropout: float = 0.5
-    frozen: bool = False
 
 
 class Imu2Clip(ActionNet):
@@ -129,13 +127,6 @@ class Imu2Clip(ActionNet):
         """Logits of each window's action."""
         return self.head(self.embed(imu))
 
-    def train(self, mode: bool = True) -> Imu2Clip:
-        """A frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        if not next(self.encoder.parameters()).requires_grad:
-            self.encoder.eval()
-        return self
-
 
 class Alignment(nn.Module):
     """IMU2CLIP's objective: windows beside the frozen image and text features of their middle second.
@@ -144,15 +135,17 @@ class Alignment(nn.Module):
     a caption are no negatives of each other in the text's term.
     """
 
-    forward_methods = ("loss",)
-
     def __init__(self, net: Imu2Clip):
         super().__init__()
         self.net, self.logit_scale = net, LogitScale(1 / TEMPERATURE)
 
-    def loss(self, batch: dict) -> dict[str, Tensor]:
-        """The objective on a batch of `AlignmentBatches`, and its two terms."""
-        imu, scale = self.net.embed(batch["imu"]), self.logit_scale()
+    def forward(self, imu: Float[Tensor, "batch 6 samples"]) -> Float[Tensor, "batch embed"]:
+        """What is aligned."""
+        return self.net.embed(imu)
+
+    def loss(self, imu: Float[Tensor, "batch embed"], batch: dict) -> dict[str, Tensor]:
+        """The objective of embedded windows and their batch of `AlignmentBatches`, and its two terms."""
+        scale = self.logit_scale()
         image = info_nce(batch["image"], imu, scale, valid=batch["has_image"], reduction="sum")
         text = info_nce(
             batch["text"], imu, scale, valid=batch["has_text"], excluded=batch["same_text"], reduction="sum"
@@ -209,10 +202,11 @@ def align(
         )
     net.head.requires_grad_(False)
     batches = AlignmentBatches(prepared, targets, batch, net.context_s)
+    alignment = Alignment(net)
     history = fit(
-        Alignment(net), batches, lambda m, b: m.loss(b), train, out_dir=out_dir, name="imu2clip-aligned",
-        context=alignment_identity(prepared, targets.identity, net.config, batch), progress=progress,
+        alignment, batches, lambda _, b: alignment.loss(run(alignment, b["imu"], train), b), train, out_dir=out_dir,
+        name="imu2clip-aligned", context=alignment_identity(prepared, targets.identity, net.config, batch),
+        progress=progress,
     )  # fmt: skip
     net.head.requires_grad_(True)
-    net.encoder.requires_grad_(not net.config.frozen)
     return history
