@@ -97,7 +97,7 @@ QUICK = Profile(
     imu_width=32, points_variant="quick", points_per_cell=512, embed_dim=128, views=4, hypotheses=3, conv_channels=16,
     conv_blocks="light",
     stage1_batch=128, stage2_batch=6,
-    stage1=TrainConfig(steps=900, precision="bf16-mixed", weight_decay=0.05, validate_every=150, min_steps=450),
+    stage1=TrainConfig(steps=900, weight_decay=0.05, validate_every=150, min_steps=450),
     stage2=TrainConfig(steps=1200, learning_rate=2e-3, precision="bf16-mixed", validate_every=200, min_steps=600),
     ablation=TrainConfig(steps=200, learning_rate=2e-3, precision="bf16-mixed"),
     velocity=TrainConfig(
@@ -106,7 +106,9 @@ QUICK = Profile(
     imu_alone=TrainConfig(steps=400, learning_rate=2e-3, validate_every=50, min_steps=100),
     baseline=TrainConfig(steps=1500, learning_rate=2e-3, validate_every=250, min_steps=500),  # as fast as bfloat16
     niloc_plus=TrainConfig(steps=800, precision="bf16-mixed", validate_every=100, min_steps=200),
-    action_net=TrainConfig(steps=800, precision="bf16-mixed", validate_every=100, min_steps=200),
+    action_net=TrainConfig(
+        steps=1200, precision="bf16-mixed", weight_decay=0.05, validate_every=150, min_steps=300, patience=3
+    ),
     eval_stride_s=5,
 )  # fmt: skip
 
@@ -138,7 +140,7 @@ BENCH = replace(  # sized so that every row of EAIL's tables under three seeds t
         train_takes_per_room=5, unseen_takes_per_room=4, long_takes=4, minutes_spread=0.6,
     ),
     conv_channels=32, baseline_width=0.5,
-    stage1=TrainConfig(steps=1200, precision="bf16-mixed", weight_decay=0.05, validate_every=200, min_steps=600),
+    stage1=TrainConfig(steps=1200, weight_decay=0.05, validate_every=200, min_steps=600),
     stage2=TrainConfig(steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=750),
     ablation=TrainConfig(steps=1500, learning_rate=2e-3, precision="bf16-mixed", validate_every=250, min_steps=750),
     seeds=(0, 1, 2),
@@ -243,7 +245,7 @@ class PrimusSize:
     ablation_shots: tuple[int, ...]
 
 
-_PRETRAIN = TrainConfig(steps=300, learning_rate=1e-3, precision="bf16-mixed", warmup_steps=40)
+_PRETRAIN = TrainConfig(steps=300, learning_rate=1e-3, warmup_steps=40)
 PRIMUS_SIZES = {
     "smoke": PrimusSize(
         4, 0.6, 2, 5, 0.6, 32, replace(_PRETRAIN, steps=4, warmup_steps=2), 128, (1, 2), 1, (2,), 1, 3, (1, 2)

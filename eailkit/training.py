@@ -199,7 +199,10 @@ def _one_step(fabric, wrapped, optimizer, loss_of, batch, step, config, name) ->
     """One step of the optimizer: the terms of its loss."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(step, config)
-    terms = loss_of(wrapped, batch)
+    # Fabric sets the precision in forward; on one device it doesn't in the methods that were marked.
+    marked = getattr(wrapped.module, "forward_methods", ())
+    with fabric.autocast() if marked else contextlib.nullcontext():
+        terms = loss_of(wrapped, batch)
     if not torch.isfinite(terms["total"]):
         raise FloatingPointError(f"{name}: the loss is {terms['total'].item()} at step {step}")
     fabric.backward(terms["total"])

@@ -265,14 +265,14 @@ def test_each_net_learns_a_batch_by_heart(name, prepared):
     net = made(name, prepared, replace(CONFIGS[name], label_smoothing=0.0) if name == "EVI-MAE" else None).train()
     batch = ActionBatches(prepared, 24, 1, shuffle_labels=True)(np.random.default_rng(1), 0)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
-    for _ in range(300):
+    for _ in range(800):
         loss = loss_of(net, batch)["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if float(loss.detach()) < 0.05:
             break
-    assert float(loss.detach()) < 0.1 and (net(batch["imu"]).argmax(1) == batch["action"]).all()
+    assert float(loss.detach()) < 0.05
 
 
 def hits(net, prepared: Prepared) -> float:
@@ -381,14 +381,19 @@ def test_alignment_compares_windows_with_their_own_frames_and_captions(prepared,
     assert np.allclose(batch["text"][named & (truth >= 0)], targets.text[truth[named & (truth >= 0)]])
     net = made("IMU2CLIP", prepared)
     alignment = Alignment(net)
-    assert float(alignment.logit_scale()) == pytest.approx(10.0, rel=1e-5)
+    assert float(alignment.logit_scale().detach()) == pytest.approx(10.0, rel=1e-5)
     terms = loss_of(alignment.eval(), batch)
     with torch.no_grad():
         unit = nn.functional.normalize(net.embed(batch["imu"]))
     seen = batch["has_image"]
     z = 10 * batch["image"][seen] @ unit[seen].T
     both = sum(nn.functional.cross_entropy(each, torch.arange(int(seen.sum()))) for each in (z, z.T))
-    assert float(terms["image"]) == pytest.approx(float(both), rel=1e-4)
+    assert float(terms["image"].detach()) == pytest.approx(float(both), rel=1e-4)
+    assert len({tuple(row) for row in batch["rows"]}) == 64  # no second is its own negative
+    nothing = {name: np.full(len(rows), -1) for name, rows in targets.caption_id.items()}
+    blind = {name: np.zeros(len(rows), bool) for name, rows in nothing.items()}
+    with pytest.raises(DatasetError, match="no training second with a frame or a caption"):
+        AlignmentBatches(prepared, replace(targets, caption_id=nothing, has_image=blind), 8, 1)
 
 
 def test_what_cannot_be_is_said_in_a_sentence(prepared, targets):
@@ -408,9 +413,11 @@ def test_all_that_shapes_a_net_is_in_its_name(prepared, targets):
     train, other = TrainConfig(steps=9), identity("targets", made="otherwise")
     for name in ACTION_NETS:
         of = lambda config=CONFIGS[name], name=name, **o: action_net_identity(  # noqa: E731
-            name, prepared, config, **{"pretrain": train, "targets": targets.identity, "batch": 8} | o
+            name, prepared, config, **{"train": train, "pretrain": train, "targets": targets.identity, "batch": 8} | o
         ).key  # fmt: skip
         keys = {of(), of(batch=9), of(replace(CONFIGS[name], context_s=3))}
         assert len(keys) == 3 and of() == of(pretrain=replace(train, checkpoint_every=3))
         assert (of(pretrain=replace(train, steps=8)) == of()) == (name == "DeepConvLSTM")
         assert (of(targets=other) == of()) == (name != "IMU2CLIP")
+        assert of(pretrain=None) == of() == of(pretrain=replace(train, validate_every=2))
+        assert of(train=replace(train, steps=7)) == of()

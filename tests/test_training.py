@@ -220,6 +220,31 @@ def test_weights_of_another_precision_are_other_weights_and_checkpoints_and_devi
     assert trained_identity(replace(CONFIG, checkpoint_every=1, device="auto")).key == trained_identity(CONFIG).key
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)])
+def test_the_precision_that_is_named_reaches_forward_and_every_method_that_gives_a_loss(precision, dtype, monkeypatch):
+    monkeypatch.delenv("EAILKIT_PRECISION", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    products = []
+
+    class Net(nn.Module):
+        forward_methods = ("loss",)
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 1)
+
+        def forward(self, x):
+            products.append(self.layer(x))
+            return products[-1]
+
+        def loss(self, x):
+            return self(x).float().square().mean()
+
+    for loss_of in (lambda m, b: {"total": m.loss(b["x"])}, lambda m, b: {"total": m(b["x"]).float().mean()}):
+        fit(Net(), _batch, loss_of, replace(CONFIG, steps=1, precision=precision), progress=False)
+    assert [p.dtype for p in products] == [dtype, dtype]
+
+
 def test_truncated_missing_and_foreign_weights_are_each_one_sentence(tmp_path):
     path = save_weights(_model(), tmp_path / "w.safetensors")
     whole = path.read_bytes()

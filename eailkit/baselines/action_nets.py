@@ -29,6 +29,7 @@ from eailkit.training import History, TrainConfig, trained_identity
 
 NETS = {"DeepConvLSTM": DeepConvLSTM, "EVI-MAE": EviMae, "IMU2CLIP": Imu2Clip}
 ACTION_NETS = tuple(NETS)  # Table 2's names
+PRETRAINED = ("EVI-MAE", "IMU2CLIP")
 BATCH = 128
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -102,30 +103,30 @@ def train_action_net(
         )
     width = next(iter(targets.image.values())).shape[1] if targets is not None and targets.image else None
     config = config or action_net_config(name, size, embed_dim=width)
-    pretrain = replace(pretrain or train, validate_every=0, patience=0)
-    torch.manual_seed(pretrain.seed if name in PRETRAINED else train.seed)
+    guided = targets.identity if targets is not None else None
+    context = action_net_identity(name, prepared, config, train=train, pretrain=pretrain, targets=guided, batch=batch)
+    pretrain = _whole(pretrain or train)
+    torch.manual_seed((pretrain if name in PRETRAINED else train).seed)
     net = action_net(name, len(prepared.action_names), config)
     net.calibrate(ActionBatches(prepared, batch, net.context_s).some())
     if name == "EVI-MAE" and pretrain.steps:
         evi_mae.pretrain(net, prepared, pretrain, batch=batch, out_dir=out_dir, progress=progress)
     if name == "IMU2CLIP" and pretrain.steps:
         imu2clip.align(net, prepared, targets, pretrain, batch=batch, out_dir=out_dir, progress=progress)
-    guided = targets.identity if name == "IMU2CLIP" else None
-    context = action_net_identity(name, prepared, config, batch=batch, targets=guided, pretrain=pretrain)
     history = fit_actions(
         net, prepared, train, context, batch=batch, out_dir=out_dir, name=file_name(name), progress=progress
     )
     return net.eval(), history
 
 
-PRETRAINED = ("EVI-MAE", "IMU2CLIP")
-
-
 def action_net_identity(
-    name: str, prepared: Prepared, config: Any, *, batch: int = BATCH, pretrain: TrainConfig | None = None,
-    targets: Identity | None = None,
+    name: str, prepared: Prepared, config: Any, *, train: TrainConfig, pretrain: TrainConfig | None = None,
+    targets: Identity | None = None, batch: int = BATCH,
 ) -> Identity:  # fmt: skip
-    """What an action baseline is determined by, the schedule of its last training apart."""
+    """What an action baseline is determined by, but for `train`, which `training.trained_identity` adds.
+
+    Args, but for `config` and for `targets`, which is their identity: as `train_action_net`'s.
+    """
     before = None
     if name == "EVI-MAE":
         before = evi_mae.pretraining_identity(prepared, config, batch)
@@ -133,8 +134,13 @@ def action_net_identity(
         before = imu2clip.alignment_identity(prepared, targets, config, batch)
     return identity(
         "action net", code=(NETS[name].__module__,), net=name, data=prepared.identity, config=config, batch=batch,
-        pretrained=trained_identity(pretrain, before) if before is not None else None,
+        pretrained=trained_identity(_whole(pretrain or train), before) if before is not None else None,
     )  # fmt: skip
+
+
+def _whole(train: TrainConfig) -> TrainConfig:
+    """A schedule without validations."""
+    return replace(train, validate_every=0, min_steps=0, patience=0)
 
 
 def file_name(name: str) -> str:

@@ -106,7 +106,7 @@ class ActionBatches:
         return len(self.index)
 
     def __call__(self, rng: np.random.Generator, step: int) -> dict:
-        rows = self.index[rng.integers(len(self.index), size=self.batch)]
+        rows = self.index[rng.choice(len(self.index), self.batch, replace=len(self.index) < self.batch)]
         labels = self.index[rng.integers(len(self.index), size=self.batch)] if self.shuffle_labels else rows
         off = rng.normal(0, FACING_STD_RAD, len(rows)).astype(np.float32)
         at_random = rng.uniform(-np.pi, np.pi, len(rows)).astype(np.float32)

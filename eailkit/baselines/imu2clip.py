@@ -19,7 +19,7 @@ from eailkit.baselines.action_training import ActionBatches, ActionNet, check_co
 from eailkit.eail.prepared import Prepared
 from eailkit.eail.targets import VisionLanguageTargets
 from eailkit.encoders import ImuResNet18
-from eailkit.errors import ConfigError
+from eailkit.errors import ConfigError, DatasetError
 from eailkit.losses import LogitScale, info_nce
 from eailkit.preprocess.imu import RATE_HZ
 from eailkit.provenance import Identity, identity
@@ -154,7 +154,11 @@ class Alignment(nn.Module):
 
 
 class AlignmentBatches(ActionBatches):
-    """`ActionBatches` of the training seconds that have a frame or a caption, with the towers' features of both."""
+    """`ActionBatches` of the training seconds that have a frame or a caption, with the towers' features of both.
+
+    Raises:
+        DatasetError: there are none.
+    """
 
     def __init__(self, prepared: Prepared, targets: VisionLanguageTargets, batch: int, context_s: int):
         super().__init__(prepared, batch, context_s, labelled=False)
@@ -162,6 +166,11 @@ class AlignmentBatches(ActionBatches):
         has_image, caption = (np.concatenate([each[t.name] for t in self.takes])
                               for each in (targets.has_image, targets.caption_id))  # fmt: skip
         self.index = self.index[has_image | (caption >= 0)]
+        if not len(self.index):
+            raise DatasetError(
+                "IMU2CLIP: found no training second with a frame or a caption; expected many; prepare the dataset with "
+                "its videos or narrations."
+            )
 
     def __call__(self, rng: np.random.Generator, step: int) -> dict:
         batch = super().__call__(rng, step)
