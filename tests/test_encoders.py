@@ -206,4 +206,5 @@ def test_products_are_products(rows, width, capability, monkeypatch):
     x, y, weight, bias = (torch.randn(*s) for s in ((rows, width), (rows, 272), (48, width), (48,)))
     torch.testing.assert_close(times(x, weight, bias), x @ weight.T + bias, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(times(x, weight.T.contiguous().T), x @ weight.T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(times(x[:, :32], weight[:, :32]), x[:, :32] @ weight[:, :32].T, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(transposed_times(y, x), y.T @ x, rtol=1e-4, atol=1e-4)

@@ -32,7 +32,9 @@ def times(
 ) -> Float[Tensor, "rows c_out"]:
     """x W' + b, without gradients."""
     if _linear is not None and x.dtype == torch.float32 and len(x) * weight.numel() >= _WORTH_IT:
-        return _linear(x, weight, bias, "none", [], "")
+        if not (weight.is_contiguous() or weight.T.is_contiguous()):  # which oneDNN leaves to its reference loops
+            weight = weight.contiguous()
+        return _linear(x.contiguous(), weight, bias, "none", [], "")
     return x @ weight.T if bias is None else torch.addmm(bias, x, weight.T)
 
 

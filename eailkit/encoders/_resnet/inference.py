@@ -16,6 +16,7 @@ from eailkit.encoders._resnet.products import (
     one_after_the_other,
     rows_of,
     seen_by_halving,
+    seen_by_tail,
     slabs_times,
     split,
     split_taps,
@@ -89,12 +90,12 @@ class _Block:
 
 
 def _convolved(
-    x: Tensor, v: Tensor, weights: tuple[Tensor, list[Tensor]], bias: Tensor, short: Tensor | None, on: bool
+    x: Tensor, v: Tensor, weights: tuple[Tensor, Tensor], bias: Tensor, short: Tensor | None, on: bool
 ) -> tuple[Tensor, Tensor | None]:
     """relu(conv(x) + bias + short) and, if asked, what `split` makes of it."""
     (u, taps), few, (length, batch, _) = weights, tail_of(len(x)), x.shape
     y = x.new_empty(length, batch, u.shape[1])
-    last = tail(x[-few - 1 :], taps, few) if few else y[:0]
+    last = tail(seen_by_tail(x, few), taps) if few else y[:0]
     then = x.new_empty(8, tiles_of(length) if on else 0, batch, u.shape[1])
     line = bias.repeat(batch)
     more = y[:0] if short is None else short

@@ -43,11 +43,11 @@ def what_it_sees(imu: Float[Tensor, "batch channels samples"], taps: int, stride
     return seen.view(-1, channels * taps)
 
 
-def split_taps(weight: Float[Tensor, "c_out c_in 3"]) -> tuple[Tensor, list[Tensor]]:
-    """u = G w, (8, c_out, c_in), and the taps, which a tail needs (see `tail_of`)."""
+def split_taps(weight: Float[Tensor, "c_out c_in 3"]) -> tuple[Tensor, Tensor]:
+    """u = G w, (8, c_out, c_in), and the taps one after the other, which a tail needs (see `tail_of`)."""
     u = weight.new_empty(8, *weight.shape[:2])
     loops.split_taps(weight.contiguous().view(-1, 3).numpy(), u.view(8, -1).numpy())
-    return u, [weight[..., k].contiguous() for k in range(3)]
+    return u, one_after_the_other(weight)
 
 
 def tail_of(length: int) -> int:
@@ -73,29 +73,39 @@ def slabs_times(v: Float[Tensor, "8 tiles batch c_in"], u: Float[Tensor, "8 c_ou
     return tuple(times(rows_of(a), b).view(len(a), -1).numpy() for a, b in zip(v, u, strict=True))
 
 
-def tail(ends: Float[Tensor, "some batch c_in"], taps: list[Tensor], count: int) -> Float[Tensor, "few batch c_out"]:
-    """The last `count` outputs from the last slabs of x: y_t = sum_k w_k x_(t + k - 1), x zero after its end."""
-    out = ends.new_zeros(count, ends.shape[1], len(taps[0]))
-    for t, k, at in tail_terms(count, len(ends)):
-        out[t].addmm_(ends[at], taps[k].T)
-    return out
+def seen_by_tail(x: Float[Tensor, "length batch channels"], count: int) -> Float[Tensor, "few batch taps_channels"]:
+    """What each of the last `count` outputs sees: x_(t - 1), x_t and, where more than one is left, x_(t + 1)."""
+    taps = min(count + 1, 3)
+    seen = x.new_zeros(count, x.shape[1], taps, x.shape[2])
+    for t in range(count):
+        here = x[len(x) - count + t - 1 :][:taps]
+        seen[t, :, : len(here)] = here.transpose(0, 1)
+    return seen.flatten(2)
 
 
-def tail_terms(count: int, ends: int) -> list[tuple[int, int, int]]:
-    """Output, tap and slab of each product of a tail, counted from the first of `count` outputs and `ends` slabs."""
-    terms = ((t, k, ends - count + t + k - 1) for t in range(count) for k in range(3))
-    return [(t, k, at) for t, k, at in terms if at < ends]
+def seen_by_tail_backward(of_seen: Float[Tensor, "few batch taps_channels"], of_x: Tensor) -> None:
+    """Add the gradient of what a tail sees to that of x."""
+    count, batch, _ = of_seen.shape
+    for t, of_output in enumerate(of_seen.view(count, batch, -1, of_x.shape[2])):
+        here = of_x[len(of_x) - count + t - 1 :][: of_output.shape[1]]
+        here += of_output[:, : len(here)].transpose(0, 1)
+
+
+def tail(seen: Float[Tensor, "few batch taps_channels"], taps: Float[Tensor, "c_out three_c_in"]) -> Tensor:
+    """The last outputs, (few, batch, c_out)."""
+    return times(rows_of(seen), taps[:, : seen.shape[2]]).view(*seen.shape[:2], -1)
 
 
 def filtered(
-    x: Float[Tensor, "length batch c_in"], u: Float[Tensor, "8 c_out c_in"], taps: list[Tensor]
-) -> tuple[Float[Tensor, "length batch c_out"], Float[Tensor, "8 tiles batch c_in"]]:
-    """y_t = sum_k w_k x_(t + k - 1), zero outside, and v = B' x, which the gradient needs."""
+    x: Float[Tensor, "length batch c_in"], u: Float[Tensor, "8 c_out c_in"], taps: Float[Tensor, "c_out three_c_in"]
+) -> tuple[Float[Tensor, "length batch c_out"], Float[Tensor, "8 tiles batch c_in"], Tensor | None]:
+    """y_t = sum_k w_k x_(t + k - 1), zero outside; v = B' x and what the tail sees, which the gradient needs."""
     v, y, few = split(x), x.new_empty(*x.shape[:2], u.shape[1]), tail_of(len(x))
     loops.join(slabs_times(v, u), _slabs(y))
+    seen = seen_by_tail(x, few) if few else None
     if few:
-        y[-few:] = tail(x[-few - 1 :], taps, few)
-    return y, v
+        y[-few:] = tail(seen, taps)
+    return y, v, seen
 
 
 def seen_by_halving(x: Float[Tensor, "length batch channels"]) -> Float[Tensor, "shorter batch 3 channels"]:

@@ -20,11 +20,10 @@ from eailkit.encoders._resnet.products import (
     one_after_the_other,
     rows_of,
     seen_by_halving,
+    seen_by_tail_backward,
     slabs_times,
     slabs_transposed,
     split_taps,
-    tail_of,
-    tail_terms,
     what_it_sees,
 )  # fmt: skip
 from eailkit.encoders._threads import ALONE, Meeting, Seat, parts_of, side_by_side
@@ -107,9 +106,8 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight):
         x, u, taps = x.contiguous(), *split_taps(weight)
-        y, v = filtered(x, u, taps)
-        few = tail_of(len(x))
-        ctx.save_for_backward(v, u, *((x[-few - 1 :].clone(), *taps) if few else ()))
+        y, v, seen = filtered(x, u, taps)
+        ctx.save_for_backward(v, u, *(() if seen is None else (seen, taps)))
         return y
 
     @staticmethod
@@ -124,10 +122,11 @@ class _Convolve(torch.autograd.Function):
         loops.split_taps_backward(slabs_transposed(m, v), of_weight.view(-1, 3).numpy())
         loops.split_backward(slabs_times(m, u.transpose(1, 2)), of_x.view(length, -1).numpy())
         if tail:
-            (ends, *taps), few = tail, tail_of(length)
-            for t, k, at in tail_terms(few, len(ends)):
-                of_weight[..., k] += grad[t - few].T @ ends[at]
-                of_x[at - len(ends)].addmm_(grad[t - few], taps[k])
+            seen, taps = tail
+            of_y, known = rows_of(grad[-len(seen) :]), seen.shape[2]
+            seen_by_tail_backward(times(of_y, taps[:, :known].T).view(seen.shape), of_x)
+            of_taps = transposed_times(of_y, rows_of(seen)).view(width, -1, channels)
+            of_weight[..., : of_taps.shape[1]] += of_taps.transpose(1, 2)
         return of_x, of_weight
 
 
