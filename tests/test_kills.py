@@ -15,10 +15,7 @@ import numpy as np
 from benchmarks.kills import contents, differences, run_killed
 
 PROGRAM = """
-import os
 import sys
-if hasattr(os, "sched_setaffinity"):  # embree builds its tree with a thread a core, and pictures differ by a grey level
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[os.getppid() % len(os.sched_getaffinity(0))]})
 from dataclasses import replace
 from eailkit.experiments.eail_run import Run
 from eailkit.profiles import SMOKE, DatasetSize

@@ -274,6 +274,27 @@ def test_a_video_on_a_full_disk_is_no_half_video(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["whole.mp4"]
 
 
+def test_a_video_is_the_same_bytes_whatever_memory_held_before(tmp_path):
+    """libx264's macroblock tree reads memory that nobody has written; glibc fills fresh memory with a given byte."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from eailkit.synthkitchen import version, writing\n"
+        "rng = np.random.default_rng(0)\n"
+        "blocks = np.kron(rng.integers(0, 235, (20, 8, 8, 3)), np.ones((1, 8, 8, 1), int))\n"
+        "frames = (np.cumsum(blocks, 0) // np.arange(1, 21)[:, None, None, None]).astype(np.uint8)\n"
+        "frames += rng.integers(0, 20, frames.shape, dtype=np.uint8)\n"
+        "writing.write_video(Path(sys.argv[1]), frames, version.Stamp('2', 'a'))\n"
+    )
+    if not sys.platform.startswith("linux"):
+        pytest.skip("glibc alone fills memory by MALLOC_PERTURB_")
+    made = set()
+    for byte in ("0", "1", "85", "170"):
+        command, env = [sys.executable, "-c", code, str(tmp_path / "v.mp4")], {**os.environ, "MALLOC_PERTURB_": byte}
+        subprocess.run(command, check=True, env=env, timeout=100)
+        made.add((tmp_path / "v.mp4").read_bytes())
+    assert len(made) == 1
+
+
 def test_one_setting_more_is_another_dataset(root):
     with pytest.raises(DatasetError, match="other settings.*long_takes"):
         synthesize(root, **{**ASKED, "config": replace(SMALL, long_takes=1)})

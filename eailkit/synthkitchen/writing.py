@@ -133,12 +133,17 @@ def write_timesync(path: Path, t_ns: np.ndarray, stamp: Stamp) -> None:
 
 
 def write_video(path: Path, frames: UInt8[np.ndarray, "n h w 3"], stamp: Stamp) -> None:
-    """One frame a second as H.264; frame k stands for take time k to k + 1 s and is taken in its middle."""
+    """One frame a second as H.264; frame k stands for take time k to k + 1 s and is taken in its middle.
+
+    Without libx264's macroblock tree, which reads memory that nobody has written in frames as small as these: the same
+    pictures would give another file now and then, up to ten grey levels apart.
+    """
     import av
 
     with _beside(path) as part, av.open(str(part), "w", format="mp4") as container:
         container.metadata["comment"] = stamp.text
-        stream = container.add_stream("libx264", rate=1, options={"crf": "16", "preset": "veryfast", "threads": "1"})
+        options = {"crf": "16", "preset": "veryfast", "threads": "1", "mbtree": "0"}
+        stream = container.add_stream("libx264", rate=1, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.thread_count = "yuv420p", 1
         for image in frames:
