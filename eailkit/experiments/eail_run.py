@@ -141,7 +141,8 @@ class Run:
         if self._asked.vision_language == "slip":
             raise CheckpointError(
                 f"profile {self._asked.name}: found no checkpoint of SLIP, which can't be shipped; expected a file "
-                "such as slip_base_100ep.pt; download it and name it in the environment variable EAILKIT_SLIP."
+                "such as slip_base_100ep.pt; download it and give --tower slip=FILE to a command, or name it in the "
+                "environment variable EAILKIT_SLIP."
             )
         return vision_language.load(self._asked.vision_language)
 

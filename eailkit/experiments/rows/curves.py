@@ -187,11 +187,12 @@ def figure_claims(place: Place, seeds: Sequence[int], protocol: str) -> list[Tol
     found: list[Told] = []
     if eail:
         found += _if_any(flat, long_errors(place, rows["EAIL"], seeds, protocol, LONG_S))
-    if ronin:
+    if any(length >= TWO_MINUTES_S for seconds in ronin.values() for length in seconds.lengths):
         found.append(leaves(prepared, ronin))
     if eail and ronin:
         both = [long_errors(place, rows[n], seeds, protocol, TWO_MINUTES_S) for n in (VELOCITY_NETS[-1], "EAIL")]
-        found += [crossing(*both)] if all(map(len, both)) else []
+        shared = [set(zip(one["take"], one.seed, strict=True)) if len(one) else set() for one in both]
+        found += [crossing(*both)] if set.intersection(*shared) else []
     if eail and niloc:
         found.append(occupied(prepared, niloc, eail))
     bare = next(r for r in TABLES["table3"] if r.name == "w/o captions")
