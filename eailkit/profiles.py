@@ -106,9 +106,7 @@ QUICK = Profile(
     imu_alone=TrainConfig(steps=400, learning_rate=2e-3, validate_every=50, min_steps=100),
     baseline=TrainConfig(steps=1500, learning_rate=2e-3, validate_every=250, min_steps=500),  # as fast as bfloat16
     niloc_plus=TrainConfig(steps=800, precision="bf16-mixed", validate_every=100, min_steps=200),
-    action_net=TrainConfig(
-        steps=1200, precision="bf16-mixed", weight_decay=0.05, validate_every=150, min_steps=300, patience=3
-    ),
+    action_net=TrainConfig(steps=1200, weight_decay=0.05, validate_every=150, min_steps=300, patience=3),
     eval_stride_s=5,
 )  # fmt: skip
 

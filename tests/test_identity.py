@@ -18,7 +18,10 @@ import torch
 from fake_dataset import write_dataset
 
 from eailkit import provenance
+from eailkit.baselines.action_nets import action_net_config, action_net_identity
 from eailkit.baselines.niloc import imu_alone_identity
+from eailkit.baselines.niloc_plus import niloc_plus_identity
+from eailkit.baselines.velocity_nets import velocity_net_identity
 from eailkit.eail.features import Features, embed_dataset, features_identity
 from eailkit.eail.inference import predict_take, stage2_config, stage2_identity, train_stage2
 from eailkit.eail.prepared import Prepared, cache_identity, prepare
@@ -29,6 +32,7 @@ from eailkit.eail.velocity import VelocityNet, velocity_identity
 from eailkit.errors import CheckpointError
 from eailkit.experiments.eail_run import Run, dataset_folder, methods_identity
 from eailkit.experiments.primus_run import PrimusRun
+from eailkit.experiments.rows.nets import action_schedules
 from eailkit.files import save_npy, save_npz
 from eailkit.primus.config import METHODS
 from eailkit.primus.model import pretraining_identity
@@ -41,7 +45,7 @@ from eailkit.vision_language.towers import VisionLanguage, identity_of, load
 
 OTHER_TEXT = {  # where another text must be one of a few
     "vision_language": "tiny-clip", "blocks": "light", "conv_blocks": "full",
-    "encoder": "motion_gru", "key": "text", "precision": "64-true",
+    "encoder": "motion_gru", "key": "text", "precision": "64-true", "action_size": "paper",
 }  # fmt: skip
 NO_NUMBER = {"checkpoint_every", "device"}  # of TrainConfig: where and how often, not what
 
@@ -82,6 +86,16 @@ def eail_keys(profile: Profile, root: Path) -> dict[str, str]:
     alone = imu_alone_identity(prepared, features, profile)
     made |= {"imu alone": trained_identity(profile.imu_alone, alone).key}
     made |= {"velocity": trained_identity(profile.velocity, velocity_identity(prepared, profile)).key}
+    net = velocity_net_identity("IMUNet", prepared, width=profile.baseline_width)
+    made |= {"baseline": trained_identity(profile.baseline, net).key}
+    niloc = niloc_plus_identity(
+        prepared, protocol="inferred", width=profile.baseline_width, time=profile.sequence_s
+    )  # fmt: skip
+    made |= {"niloc plus": trained_identity(profile.niloc_plus, niloc).key}
+    before, train = action_schedules("IMU2CLIP", profile.action_net)
+    config = action_net_config("IMU2CLIP", profile.action_size, embed_dim=profile.embed_dim)
+    action = action_net_identity("IMU2CLIP", prepared, config, train=train, pretrain=before, targets=targets)
+    made |= {"action net": trained_identity(train, action).key}
     made |= {"tracker": methods_identity(prepared, profile, {k: made[k] for k in ("stage1", "stage2", "velocity")}).key}
     return made | {"predictions": made["stage2"] + str((profile.sequence_s, profile.eval_stride_s))}
 
@@ -89,16 +103,21 @@ def eail_keys(profile: Profile, root: Path) -> dict[str, str]:
 REASONED = {"stage2", "predictions", "tracker"}
 SECOND = REASONED | {"ablation", "imu alone"}
 BEHIND = {"stage1", "features"} | SECOND  # stage 1 and all that reads its features
-EVERYTHING = {"dataset", "cache", "targets", "velocity"} | BEHIND
+RIVALS = {"baseline", "niloc plus", "action net"}
+EVERYTHING = {"dataset", "cache", "targets", "velocity"} | BEHIND | RIVALS
 DEPENDS = {  # field of a profile -> what it shapes
-    "data": EVERYTHING, "points_per_cell": EVERYTHING - {"dataset"}, "vision_language": BEHIND | {"targets"},
-    "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND, "embed_dim": BEHIND, "views": {"features"} | SECOND,
+    "data": EVERYTHING, "points_per_cell": EVERYTHING - {"dataset"},
+    "vision_language": BEHIND | {"targets", "action net"},
+    "imu_width": BEHIND | {"velocity"}, "points_variant": BEHIND,
+    "embed_dim": BEHIND | {"action net"}, "views": {"features"} | SECOND,
     "hypotheses": SECOND - {"imu alone"},
     "conv_channels": SECOND - {"imu alone"}, "conv_blocks": SECOND - {"imu alone"},
     "stage1_batch": BEHIND | {"velocity"}, "stage2_batch": SECOND,
     "stage1": BEHIND, "stage2": REASONED, "ablation": {"ablation"},
     "velocity": {"velocity", "tracker"}, "imu_alone": {"imu alone"},
-    "sequence_s": SECOND, "eval_stride_s": {"predictions", "tracker"}, "name": set(), "seeds": set(),
+    "baseline": {"baseline"}, "niloc_plus": {"niloc plus"}, "action_net": {"action net"},
+    "baseline_width": {"baseline", "niloc plus"}, "action_size": {"action net"},
+    "sequence_s": SECOND | {"niloc plus"}, "eval_stride_s": {"predictions", "tracker"}, "name": set(), "seeds": set(),
     "epochs": set(),  # `counted` makes them steps, which do
 }  # fmt: skip
 

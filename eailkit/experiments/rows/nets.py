@@ -126,19 +126,15 @@ def _niloc_seconds(profile: Profile, test_s: float, protocols: int, timed: Timed
     return protocols * (profile.niloc_plus.steps + asked) * a_step
 
 
-# Of an action net: what is its own in the schedule, and the steps of its pretraining as a share of the schedule's.
+# Of an action net: its learning rate and the steps of its pretraining, both over those of the schedule.
 # Chosen on quick's validation takes, five trials a net.
-_ACTION_SCHEDULES = {
-    "DeepConvLSTM": ({"learning_rate": 1e-3}, 0.0),
-    "EVI-MAE": ({"learning_rate": 2e-3, "precision": "32-true"}, 1 / 3),
-    "IMU2CLIP": ({"learning_rate": 1e-3, "precision": "32-true"}, 2 / 3),
-}
+_ACTION_SCHEDULES = {"DeepConvLSTM": (1.0, 0.0), "EVI-MAE": (2.0, 1 / 3), "IMU2CLIP": (1.0, 2 / 3)}
 
 
 def action_schedules(name: str, train: TrainConfig) -> tuple[TrainConfig, TrainConfig]:
     """An action net's own schedules, of its pretraining (of no steps where it has none) and of its actions."""
-    own, share = _ACTION_SCHEDULES[name]
-    train = replace(train, **own)
+    faster, share = _ACTION_SCHEDULES[name]
+    train = replace(train, learning_rate=faster * train.learning_rate)
     return replace(train, steps=math.ceil(share * train.steps), validate_every=0, min_steps=0, patience=0), train
 
 

@@ -106,6 +106,7 @@ class Variants:
         self.histories: dict[str, History] = {}  # by the name of the weights
         self._towers: dict[str, VisionLanguage] = {}
         self._targets: dict[str, VisionLanguageTargets] = {}
+        self._stage1: dict[str, Stage1] = {}  # trained; every row and every protocol asks for its name
 
     def profile(self, variant: Variant) -> Profile:
         """The run's profile with the variant's T."""
@@ -159,11 +160,14 @@ class Variants:
 
     def found_stage1(self, variant: Variant) -> Stage1 | None:
         """A variant's stage 1 where it is trained already."""
-        path = trained_weights(self.run.weights_dir, stage1_name(variant), self.stage1_identity(variant))
-        if path is None:
-            return None
-        config = Stage1Config.of(self.profile(variant), use_vision_language=variant.towers is not None)
-        return load_weights(Stage1(config), path).eval()
+        name = stage1_name(variant)
+        if name not in self._stage1:
+            path = trained_weights(self.run.weights_dir, name, self.stage1_identity(variant))
+            if path is None:
+                return None
+            config = Stage1Config.of(self.profile(variant), use_vision_language=variant.towers is not None)
+            self._stage1[name] = load_weights(Stage1(config), path).eval()
+        return self._stage1[name]
 
     def features_identity(self, stage1: Stage1) -> Identity:
         """Identity of the frozen features of a stage 1."""
