@@ -1,4 +1,4 @@
-# eailkit: make setup | course | test | lab | bench | format | clean
+# eailkit: make setup | course | test | test-whole | lab | bench | format | clean
 # TORCH_INDEX=URL takes torch and torchvision, and nothing else, from that package index (CPU-only builds, for example).
 PYTHON ?= python3
 VENV   ?= .venv
@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: help setup course test lab bench format clean
+.PHONY: help setup course test test-whole lab bench format clean
 help:
 	@echo "make setup    the environment in $(VENV) (nothing to do when it is up to date)"
 	@echo "make course   execute all notebooks; report in runs/<time>/index.html"
 	@echo "make test     style, stripped notebooks, tests"
+	@echo "make test-whole   the tests that take minutes: whole tables, kills, full-size towers"
 	@echo "make lab      JupyterLab on the notebooks, on this machine only"
 	@echo "make bench    the recorded results (hours on a CPU; resumable)"
 	@echo "make format   ruff format, ruff --fix, nbstripout"
@@ -36,7 +37,10 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not whole" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-whole: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m whole -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lab: $(STAMP)
 	PLOTLY_RENDERER=plotly_mimetype $(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \

@@ -270,6 +270,7 @@ def test_what_is_not_changed_stays_bit_for_bit_and_what_moves_keeps_its_shape(ap
 # --- older maps of a dataset -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_rooms_are_rebuilt_from_their_seeds_to_the_last_bit_of_their_scans(recorded, tmp_path):
     prepared, root = recorded[0].prepared, recorded[0].dataset()
     check_rebuilt(prepared, root, prepared.rooms)
@@ -285,6 +286,7 @@ def test_rooms_are_rebuilt_from_their_seeds_to_the_last_bit_of_their_scans(recor
         check_rebuilt(prepared, tmp_path, [room])
 
 
+@pytest.mark.whole
 def test_no_change_at_all_is_the_same_map_and_the_same_scores(recorded, tmp_path):
     run, _ = recorded
     same = changed_prepared(run.prepared, run.dataset(), 0.0)
@@ -303,6 +305,7 @@ def test_no_change_at_all_is_the_same_map_and_the_same_scores(recorded, tmp_path
         assert one == pytest.approx(two, nan_ok=True, abs=1e-4), method
 
 
+@pytest.mark.whole
 def test_the_same_seconds_count_on_every_map_and_each_has_the_nearest_cell(recorded):
     run, _ = recorded
     maps = older_maps(run, (UNCHANGED, AGAIN, *map(Condition, SHARES)))
@@ -327,6 +330,7 @@ def test_the_same_seconds_count_on_every_map_and_each_has_the_nearest_cell(recor
     assert changed
 
 
+@pytest.mark.whole
 def test_a_second_off_the_older_square_is_a_miss_and_not_left_out(recorded):
     prepared = recorded[0].prepared
     take = prepared.by_split("test-seen")[0]
@@ -340,6 +344,7 @@ def test_a_second_off_the_older_square_is_a_miss_and_not_left_out(recorded):
     assert np.isfinite(scores["RS"])
 
 
+@pytest.mark.whole
 def test_occupancy_is_counted_where_one_trained_and_taken_as_it_was_elsewhere(recorded):
     run, _ = recorded
     given = older_maps(run, (Condition(0.5),))[Condition(0.5)]
@@ -356,6 +361,7 @@ def test_occupancy_is_counted_where_one_trained_and_taken_as_it_was_elsewhere(re
 # --- the record ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_every_method_stands_on_every_map_beside_itself_on_the_map_as_it_is(recorded):
     rows = {row["id"]: row for row in read("changed_maps_smoke", results_dir=recorded[1])}
     conditions = (UNCHANGED, AGAIN, *map(Condition, SHARES))
@@ -377,6 +383,7 @@ def test_every_method_stands_on_every_map_beside_itself_on_the_map_as_it_is(reco
         assert len(set(reckoned)) == 1, "dead reckoning never sees the map"
 
 
+@pytest.mark.whole
 def test_a_recording_is_found_again_and_read_in_words_and_as_a_figure(recorded):
     run, results = recorded
     made = {p: p.stat().st_mtime_ns for p in (run.dir / "changed-maps-smoke").rglob("*")}

@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from benchmarks.kills import contents, differences, run_killed
 
@@ -25,6 +26,7 @@ run.features(run.train_stage1()[0])
 """
 
 
+@pytest.mark.whole
 def test_a_killed_run_ends_with_the_files_of_an_uninterrupted_one(tmp_path):
     command = lambda name: [sys.executable, "-c", PROGRAM, str(tmp_path / name)]  # noqa: E731
     began = time.monotonic()

@@ -135,6 +135,7 @@ class EvenRates:
         return 1.0
 
 
+@pytest.mark.whole
 def test_every_row_runs_on_the_release(release, slip_weights, tmp_path):
     tiny = replace(SMALL, baseline=ONE, niloc_plus=ONE, action_net=ONE, baseline_width=0.125, action_size="small",
                    conv_blocks="light")  # fmt: skip

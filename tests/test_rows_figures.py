@@ -300,6 +300,7 @@ def reproduced(tmp_path_factory, smoke_kitchens):
     return Place(str(folder / "run"), "smoke"), folder / "results", paths
 
 
+@pytest.mark.whole
 def test_the_figures_leave_tables_claims_and_pages(reproduced):
     place, results, paths = reproduced
     assert [p.name for p in paths] == ["fig4_smoke.json", "fig5_smoke.json", "fig6_smoke.json"]
@@ -315,6 +316,7 @@ def test_the_figures_leave_tables_claims_and_pages(reproduced):
     assert all(np.isfinite(line.curve.error_m).all() and len(line.curve) >= 1 for line in lines)
 
 
+@pytest.mark.whole
 def test_fig5_counts_what_the_maps_say(reproduced):
     place, results, _ = reproduced
     rows = {row["id"]: row for row in read("fig5_smoke", results_dir=results)}
@@ -328,6 +330,7 @@ def test_fig5_counts_what_the_maps_say(reproduced):
     assert stages.stage2.sum(1) == pytest.approx(1, abs=2e-2)
 
 
+@pytest.mark.whole
 def test_fig5_shows_moments_of_a_take_that_has_some(reproduced):
     maker = maker_of(reproduced[0], 0)
     take = maker.takes[0]
@@ -341,6 +344,7 @@ def test_fig5_shows_moments_of_a_take_that_has_some(reproduced):
     assert (marks[0].x[0], marks[0].y[0]) == pytest.approx(tuple(truth[seconds[0]]))
 
 
+@pytest.mark.whole
 def test_fig6_shows_the_take_of_its_rule_and_leaves_out_what_isnt_made(reproduced):
     place, results, _ = reproduced
     found = fig6.shown(place, (0,))
@@ -361,6 +365,7 @@ def test_fig6_shows_the_take_of_its_rule_and_leaves_out_what_isnt_made(reproduce
     )
 
 
+@pytest.mark.whole
 def test_fig6_without_the_tracker_says_what_to_make(tmp_path, reproduced):
     place, _, _ = reproduced
     with pytest.raises(ConfigError, match=r"make it with `eailkit reproduce table1 --row table1/eail-with-tracker`"):

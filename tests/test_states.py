@@ -80,10 +80,10 @@ def _write(place: Place, rows, seeds) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
+def place(tmp_path_factory, smoke_kitchens) -> Place:
     """A run in which every state is made under two seeds."""
     torch.set_num_threads(1)
-    made = Place(str(tmp_path_factory.mktemp("states") / "run"), "smoke")
+    made = Place(str(smoke_kitchens(tmp_path_factory.mktemp("states") / "run")), "smoke")
     _write(made, KEPT, SEEDS)
     return made
 
@@ -109,6 +109,7 @@ def known(place, recorded):
     return parts.Known(own, recorded)
 
 
+@pytest.mark.whole
 def test_what_is_recorded_comes_back(place, recorded):
     made = states_of(place, SEEDS)
     index = ["row", "protocol", "seed", "take"]
@@ -131,6 +132,7 @@ def test_what_is_recorded_comes_back(place, recorded):
     )
 
 
+@pytest.mark.whole
 def test_differences_are_the_tables_own_and_adjusted_for_fifteen(place, recorded):
     from eailkit.experiments.rows.record import table_of
     from eailkit.metrics import holm
@@ -157,6 +159,7 @@ def test_a_long_walk_keeps_few_maps_and_grey_steps_keep_the_highest_cell():
     assert back.max(1) == pytest.approx(maps.max(1)) and np.abs(np.sqrt(back) - np.sqrt(maps)).max() < 0.05
 
 
+@pytest.mark.whole
 def test_states_that_cannot_be_read_say_why(place, shipped, recorded, tmp_path):
     prepared = maker_of(place, 0).run.prepared
     with pytest.raises(
@@ -173,6 +176,7 @@ def test_states_that_cannot_be_read_say_why(place, shipped, recorded, tmp_path):
         recorded_states(prepared, tmp_path / "half.npz")
 
 
+@pytest.mark.whole
 def test_nothing_is_recorded_while_a_state_is_missing(place, tmp_path):
     with pytest.raises(
         ConfigError, match="found 0 of 16 made under each seed .* run `eailkit reproduce states"
@@ -181,6 +185,7 @@ def test_nothing_is_recorded_while_a_state_is_missing(place, tmp_path):
     assert "--seed 0 --seed 1 --seed 2" in str(told.value) and not (tmp_path / "no.npz").exists()
 
 
+@pytest.mark.whole
 def test_the_command_writes_the_file_with_its_card(place, shipped, tmp_path, monkeypatch, capsys):
     from benchmarks import ship_states
 
@@ -219,6 +224,7 @@ def test_the_shipped_states_fit_and_belong_to_the_quick_data():
     assert {row.name for row in STATES} <= set(about["index"]["row"]) and about["commit"] in card
 
 
+@pytest.mark.whole
 def test_rows_that_need_a_stage_1_of_their_own_are_left_to_the_recording(place, recorded):
     nothing = parts.Known(states_of(place, (5,)), None, "none")
     names = [row.name for row in parts.rows_here(nothing)]
@@ -228,6 +234,7 @@ def test_rows_that_need_a_stage_1_of_their_own_are_left_to_the_recording(place, 
     assert not nothing.own.has(FULL_STATE.name, PUBLISHED) and nothing.of(FULL_STATE.name, PUBLISHED) is None
 
 
+@pytest.mark.whole
 def test_questions_are_answered_by_whoever_knows_and_never_across(place, recorded, known):
     found = parts.answers(place, known)
     assert set(found.row) == {"w/o vision-language", "w/o captions", "w/o action loss", "w/o spatial", "w/o temporal"}
@@ -267,6 +274,7 @@ def _state(row, **more) -> widgets.AblationState:
     return widgets.AblationState(**dict(zip(SWITCHES, switches_of(row), strict=True)), **more)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("row", STATES, ids=name_of)
 def test_each_state_is_shown_with_its_own_numbers(place, known, row, protocol):
@@ -302,6 +310,7 @@ def test_each_state_is_shown_with_its_own_numbers(place, known, row, protocol):
         assert f"{d['mean']:+.1f} points [{d.low:.1f}, {d.high:.1f}]" in told
 
 
+@pytest.mark.whole
 def test_a_state_that_nobody_trained_says_so_and_how_to_make_it(place, known):
     alone = parts.Known(known.own, None, "states/quick.npz: found no recorded states")
     panel = _panel(place, alone, run_dir="runs/lab")
@@ -323,6 +332,7 @@ def test_a_state_that_nobody_trained_says_so_and_how_to_make_it(place, known):
     assert [a.text for a in nothing.figure.layout.annotations].count(NOT_THERE) == 2
 
 
+@pytest.mark.whole
 def test_the_explorer_s_controls_move_it(place, known):
     panel = _panel(place, known)
     first = panel.state
@@ -340,6 +350,7 @@ def test_the_explorer_s_controls_move_it(place, known):
         assert panel.state == state and button.description == name_of(row_of(state))
 
 
+@pytest.mark.whole
 def test_every_known_state_is_alive_without_a_kernel(place, known):
     maker = maker_of(place, 0)
     room = maker.run.prepared.rooms[maker.walk.room]
@@ -365,6 +376,7 @@ def test_every_known_state_is_alive_without_a_kernel(place, known):
         widgets.ablation_figure(room, maker.walk, replace(known, recorded=None), INFERRED)
 
 
+@pytest.mark.whole
 def test_methods_of_table_3_are_states(place):
     """What a notebook trains as a row of Table 3 is what the explorer shows as a state."""
     for row in TABLES["table3"]:

@@ -160,9 +160,10 @@ REAL = {  # tag whose Hugging Face repository names the cache folder; SLIP's pub
     "ViT-L-14": ("laion2b_s32b_b82k", "models--laion--CLIP-ViT-L-14-laion2B-s32B-b82K"),
 }
 SIZES = {"ViT-B-16": (16, 768, 12), "ViT-L-14": (14, 1024, 24)}  # patch, width, layers of the image tower
+BOTH = ["ViT-B-16", pytest.param("ViT-L-14", marks=pytest.mark.whole)]
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", BOTH)
 def test_a_real_architecture_by_file_by_features_and_by_tag(name, tmp_path, monkeypatch):
     """ViT-B/16 and ViT-L/14 whole, randomly initialised: 0.6 and 1.7 GB, removed when the test ends."""
     tag, folder = REAL[name]
@@ -215,7 +216,7 @@ def embeddings(model, images, captions, mean, std) -> tuple[np.ndarray, np.ndarr
     return image.numpy(), model.encode_text(open_clip.tokenize(captions), normalize=True).numpy()
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", BOTH)
 def test_a_slip_checkpoint_of_full_size(name, tmp_path):
     """SLIP's names for ViT-B/16 (slip_base, EAIL's default) and for ViT-L/14, whole, with random weights."""
     patch, width, layers = SIZES[name]
