@@ -202,7 +202,7 @@ def reproduce(
 ) -> None:  # fmt: skip
     """Train, score and record tables of EAIL or PRIMUS; a second call goes on from what is there.
 
-    table1 to table5 and fig4 to fig6 are EAIL's, states the sixteen of Table 3's switches, all every row of them; a
+    table1 to table5 and fig4 to fig6 are EAIL's, all every row of them, states the sixteen of Table 3's switches; a
     figure makes what it needs of Table 1 and leaves a page in --out. primus-fig4 to 6 are PRIMUS's figures;
     primus-lines is what needs no pretraining; primus-claims judges what the others scored; primus-placement moves the
     sensor to other places on the head; joined is EAIL with PRIMUS's encoder.
