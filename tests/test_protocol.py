@@ -118,6 +118,7 @@ def test_the_rule_of_squares_names_the_dataset(prepared):
         on_squares(prepared, "room")
 
 
+@pytest.mark.whole
 def test_turned_maps_of_training_squares_label_a_place_by_its_turned_square(recorded, tmp_path):
     run, _ = recorded
     moved = on_squares(run.prepared, "training")
@@ -141,6 +142,7 @@ def test_turned_maps_of_training_squares_label_a_place_by_its_turned_square(reco
 # --- a take's own cloud ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_a_takes_own_cloud_lies_on_the_rooms_surfaces_and_is_as_large_as_its_scan(recorded):
     run, _ = recorded
     names = [t.name for s in SPLITS for t in run.prepared.by_split(s)]
@@ -157,6 +159,7 @@ def test_a_takes_own_cloud_lies_on_the_rooms_surfaces_and_is_as_large_as_its_sca
     assert moved.identity.key != run.prepared.identity.key
 
 
+@pytest.mark.whole
 def test_jobs_of_a_dataset_are_found_by_its_card(recorded, tmp_path):
     run, _ = recorded
     jobs = take_jobs(run.dataset())
@@ -177,6 +180,7 @@ def test_lines_that_use_ground_truth_say_so_and_no_other_does():
     assert len({line.name for line in LINES}) == len(LINES)
 
 
+@pytest.mark.whole
 def test_every_line_is_recorded_on_both_splits(recorded):
     _, results = recorded
     rows = {row["id"]: row for row in read("protocol_smoke", results_dir=results)}
@@ -209,6 +213,7 @@ def test_every_line_is_recorded_on_both_splits(recorded):
     assert recorded_lines("smoke", results_dir=results / "nowhere").empty
 
 
+@pytest.mark.whole
 def test_the_inferred_line_is_the_method_of_the_other_tables_and_is_found_again(recorded, monkeypatch):
     run, _ = recorded
     parts = Parts(run, Maps(run))
@@ -221,6 +226,7 @@ def test_the_inferred_line_is_the_method_of_the_other_tables_and_is_found_again(
         assert again == pytest.approx({m: scores.loc[take.name, m] for m in again}, nan_ok=True)
 
 
+@pytest.mark.whole
 def test_intervals_are_drawn_over_rooms_whatever_the_squares(recorded):
     run, _ = recorded
     parts = Parts(run, Maps(run))
@@ -230,6 +236,7 @@ def test_intervals_are_drawn_over_rooms_whatever_the_squares(recorded):
         assert dict(zip(scores["take"], scores.room)) == {n: rooms[n] for n in scores["take"]}
 
 
+@pytest.mark.whole
 def test_features_without_a_heading_hold_none(recorded):
     run, _ = recorded
     features = run.features(run.stage1())

@@ -26,6 +26,7 @@ def recorded(tmp_path_factory, smoke_kitchens):
     return Run(folder / "run", "smoke", progress=False), folder / "results"
 
 
+@pytest.mark.whole
 def test_trained_lines_hold_both_seeds_and_untrained_ones_one(recorded):
     rows = {row["id"]: row for row in read("localization_smoke", results_dir=recorded[1])}
     for split in SPLITS:
@@ -37,6 +38,7 @@ def test_trained_lines_hold_both_seeds_and_untrained_ones_one(recorded):
         assert rows[row_id(split, "chance")]["config"]["trainings"] == 1
 
 
+@pytest.mark.whole
 def test_the_rule_s_lines_stand_against_each_of_ours(recorded):
     rows = {row["id"]: row for row in read("criteria_smoke", results_dir=recorded[1])}
     values = {row["id"]: row["mean"] for row in read("localization_smoke", results_dir=recorded[1])}
@@ -48,6 +50,7 @@ def test_the_rule_s_lines_stand_against_each_of_ours(recorded):
                 assert margin == pytest.approx(apart, abs=0.02)
 
 
+@pytest.mark.whole
 def test_what_a_mean_hides_is_recorded_for_each_split(recorded):
     rows = {row["id"]: row["mean"] for row in read("over_time_smoke", results_dir=recorded[1])}
     for split in SPLITS:
@@ -59,6 +62,7 @@ def test_what_a_mean_hides_is_recorded_for_each_split(recorded):
         assert len(shown) >= 2, "walking, acting, idle"
 
 
+@pytest.mark.whole
 def test_retrieval_of_a_stage_1_that_knows_the_cell_is_perfect(recorded):
     run = recorded[0]
     take = run.prepared.by_split("test-unseen")[0]
@@ -76,6 +80,7 @@ def test_retrieval_of_a_stage_1_that_knows_the_cell_is_perfect(recorded):
     assert found["top 1 of the room (%)"] == 100 and found["SR@0.4m"] == 100
 
 
+@pytest.mark.whole
 def test_the_same_points_in_another_order_move_nothing_and_others_are_measured(recorded):
     run, results = recorded
     rows = {row["id"]: row["mean"] for row in read("stability_smoke", results_dir=results)}
@@ -91,6 +96,7 @@ def test_the_same_points_in_another_order_move_nothing_and_others_are_measured(r
     assert counts["twice the density"] == pytest.approx(2 * counts["another order"], rel=0.02)
 
 
+@pytest.mark.whole
 def test_what_was_tried_is_recorded_beside_what_was_chosen(recorded):
     run, results = recorded
     tried = (VARIANTS[0], next(v for v in VARIANTS if v.changes.get("conv_channels", 0) > 1))
@@ -103,6 +109,7 @@ def test_what_was_tried_is_recorded_beside_what_was_chosen(recorded):
     assert any(t.startswith("stage 2: ") and f"tried: {tried[1].name} " in t for t in told(list(rows.values())))
 
 
+@pytest.mark.whole
 def test_fewer_rooms_are_fewer_rooms_of_training_alone(recorded):
     whole = recorded[0].prepared
     half = in_fewer_rooms(whole, 0.5)

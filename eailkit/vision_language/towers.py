@@ -238,13 +238,11 @@ def identity_of(spec: str | Path) -> Identity:
     files = [path for path in (Path(spec), Path(spec.partition(":")[2])) if path.is_file()]
     if not files:
         return load(spec).identity
-    found = files[0].stat()
-    return _file_identity(spec, str(files[0].resolve()), found.st_size, found.st_mtime_ns)
+    return _file_identity(spec, str(files[0].resolve()), files[0].stat().st_size, files[0].stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # every row of a table asks, and a checkpoint may hold a gigabyte
 def _file_identity(spec: str, path: str, size: int, changed_ns: int) -> Identity:
-    """Every row of a table asks, and a checkpoint may hold a gigabyte."""
     return load(spec).identity
 
 
