@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from benchmarks.card import card_parts, scenario_parts
+from benchmarks.paper_part import paper_part
 from eailkit.baselines import oracles
 from eailkit.course.state import clock
 from eailkit.eail.readings import CONSTANT_PLACE
@@ -95,7 +96,8 @@ def parts(results: Path = RESULTS) -> dict[str, str]:
             sum(times[name]["seconds"] for name in QUESTIONS) if COURSE not in times else times[COURSE]["seconds"]
         )
         printed.append(f"{len(QUESTIONS)} notebooks, 0 failed, {clock(together)}: runs/<time>/index.html")
-    return {
+    beside_paper = paper_part(results)
+    return ({"paper": beside_paper} if beside_paper else {}) | {
         "notebooks": "\n".join(notebooks),
         "printed": "\n".join([*printed, "```"]),
         "results": _results(results),

@@ -5,8 +5,10 @@ import re
 import pytest
 
 from benchmarks.card import scenario_parts
+from benchmarks.paper_part import paper_part
 from benchmarks.readme import README, documents, filled
-from eailkit.results.ledger import read
+from eailkit.experiments.rows.record import INTERVAL
+from eailkit.results.ledger import LedgerRow, append_rows, read
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
@@ -35,3 +37,23 @@ def test_the_scenarios_card_lists_each_activity_and_the_farthest_statistic_first
         assert cells[3].count("×") == len(outside)
         ratios = [float(r) for r in re.findall(r"× ([\d.e-]+)", cells[3])]
         assert ratios == sorted(ratios, key=lambda r: -max(r, 1 / r))
+
+
+def test_a_recorded_row_stands_beside_the_papers_and_an_unrecorded_one_is_left_out(tmp_path):
+    assert paper_part(tmp_path) == ""
+    rows = [
+        LedgerRow(
+            id=f"test-seen | {name} | {protocol}", question="q", command="c", commit="1", data_hash="d", device="cpu",
+            config={INTERVAL: {"SR@0.4m": [30.04, 41.0], "RS": [80.0, 90.0]}}, seeds=(0, 2), minutes=1.0,
+            mean={"SR@0.4m": 35.0, "RS": 85.0}, spread={"SR@0.4m": 1.0, "RS": 1.0},
+        )
+        for name, protocol in (("EAIL", "published"), ("NILoc+", "inferred"), ("EAIL + tracker", "inferred"))
+    ]  # fmt: skip
+    append_rows("table1_bench", rows, results_dir=tmp_path)
+    head, _, *lines = paper_part(tmp_path).splitlines()
+    assert head.startswith(
+        "| Table 1, bench, seeds 0, 2 | seen: 0.4 m | the paper | seen: RS | the paper | unseen: 0.4 m"
+    )
+    assert [line.split(" | ")[0] for line in lines] == ["| NILoc+", "| EAIL (uses ground truth)", "| EAIL + tracker"]
+    assert lines[1].endswith("| 35.0 [30.0, 41.0] | 70.2 | 85.0 [80.0, 90.0] | 96.0 | – | 66.0 | – | 89.5 |")
+    assert lines[2].endswith("| 35.0 [30.0, 41.0] | – | 85.0 [80.0, 90.0] | – | – | – | – | – |")
