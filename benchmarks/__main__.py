@@ -13,7 +13,13 @@ from pathlib import Path
 from benchmarks import frames_page, map_realism, primus_speed, realism, scenarios, speed
 from eailkit.experiments.registry import Request, reproduce
 
-REPRODUCED = {"localization": "", "real-walk": "aria_walk", "primus-tuning": "classyglass", "joined": ""}  # real folder
+REPRODUCED = {
+    "localization": "",
+    "all": "",
+    "real-walk": "aria_walk",
+    "primus-tuning": "classyglass",
+    "joined": "",
+}  # real folder
 MEASURED = {"speed": speed.record, "primus_speed": primus_speed.record, "scenarios": scenarios.record}
 PICTURES = {"realism": realism.record, "map_realism": map_realism.record, "frames_page": frames_page.record}
 NEED_REAL_DATA = ("real-walk", "primus-tuning", "realism", "map_realism", "scenarios")
@@ -35,7 +41,7 @@ def main() -> None:
             print(f"{name}: skipped, EAILKIT_REAL_DATA names no folder of real recordings")
         elif name in REPRODUCED:
             folder = Path(real) / REPRODUCED[name] if REPRODUCED[name] else None
-            seeds = args.seeds if name == "localization" else args.seeds[:1]
+            seeds = args.seeds if name in ("localization", "all") else args.seeds[:1]
             options = {"out": args.out, "real": folder, "seeds": tuple(seeds), "results_dir": args.results}
             print(f"wrote {reproduce(Request(name, args.profile, **options))}")
         else:
