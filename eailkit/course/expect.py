@@ -25,7 +25,7 @@ RECORDED = DATA_SAMPLES.parent / "results" / "course_quick.json"
 THREADS_POWER = 0.74
 RECORDED_THREADS = 2  # of rows whose config doesn't say: notebooks one by one, all of two cores
 CORE_CLOCK = time.perf_counter if os.name == "nt" else time.thread_time  # Windows counts that in steps of 16 ms
-PEAK_GB = 3.4  # of the largest notebook, results/course_quick.json
+PEAK_GB = 3.8  # of the largest notebook, results/course_quick.json
 # Part of a notebook's recorded time that is training, from the logs ("minutes") beside that run's weights.
 TRAINING = {
     "02_contrastive_alignment": 0.58,
