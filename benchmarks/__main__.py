@@ -13,13 +13,9 @@ from pathlib import Path
 from benchmarks import frames_page, map_realism, primus_speed, realism, scenarios, speed
 from eailkit.experiments.registry import Request, reproduce
 
-REPRODUCED = {
-    "localization": "",
-    "all": "",
-    "real-walk": "aria_walk",
-    "primus-tuning": "classyglass",
-    "joined": "",
-}  # real folder
+REPRODUCED = {  # what `eailkit reproduce` records -> the folder of real recordings that it reads
+    "localization": "", "all": "", "real-walk": "aria_walk", "primus-tuning": "classyglass", "joined": "",
+}  # fmt: skip
 MEASURED = {"speed": speed.record, "primus_speed": primus_speed.record, "scenarios": scenarios.record}
 PICTURES = {"realism": realism.record, "map_realism": map_realism.record, "frames_page": frames_page.record}
 NEED_REAL_DATA = ("real-walk", "primus-tuning", "realism", "map_realism", "scenarios")

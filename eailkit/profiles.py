@@ -130,7 +130,7 @@ SMOKE = replace(  # minutes become seconds: for tests of the plumbing, never for
     eval_stride_s=5,
 )  # fmt: skip
 
-BENCH = replace(  # sized so that every row of EAIL's tables under three seeds takes 16 core-hours without bfloat16
+BENCH = replace(  # meant for every row of EAIL's tables, three seeds, in 16 core-hours without bfloat16 (--dry-run)
     QUICK,
     name="bench",
     data=DatasetSize(

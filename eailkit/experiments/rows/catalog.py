@@ -96,7 +96,7 @@ TABLE2 = (
 )
 TABLE3 = (
     _eail("table3", "w/o vision-language", "w/o vision-language", towers=None),
-    _eail("table3", "w/o captions", captions=False),  # section 5.4 claims it; stage 1 takes longest, so it is early
+    _eail("table3", "w/o captions", captions=False),  # section 5.4's claim, in no table; early: its stage 1 takes long
     _eail("table3", "w/o action loss", "w/o action loss", PLACES, action_loss=False),
     _eail("table3", "w/o spatial", "w/o spatial", spatial=False),
     _eail("table3", "w/o temporal", "w/o temporal", temporal=False),
