@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eailkit.eail.evaluation import Table, score_take
 from eailkit.eail.sequences import Prediction
-from eailkit.errors import ConfigError
+from eailkit.errors import CheckpointError, ConfigError
 from eailkit.experiments.registry import EXPERIMENTS, TABLES_ABOUT
 from eailkit.experiments.rows import curves
 from eailkit.experiments.rows.catalog import ABOUT, TABLES, Kind, full_of, rows_of
@@ -267,6 +267,17 @@ def tables(tmp_path_factory, smoke_kitchens):
     asked = Asked(("table3", "table5"), place, ("table3/full", "table3/without-spatial", "5 s"), (0,), jobs=2)
     reproduce_tables(asked, results_dir=folder / "results", command="test", say=said.append)
     return place, folder / "results", said, asked
+
+
+@pytest.mark.parametrize(("role", "row"), [("slip", "full"), ("clip", "CLIP")])
+def test_towers_that_cannot_be_read_are_refused_before_anything_is_made(tmp_path, role, row):
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(b"PK" + bytes(3000))
+    place = Place(str(tmp_path / "run"), "smoke", towers=((role, str(cut)),))
+    asked = Asked(("table3", "table5"), place, (row,), (0,))
+    with pytest.raises(CheckpointError, match=r"cut\.pt"):
+        reproduce_tables(asked, results_dir=tmp_path / "results", command="test")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.pt"]
 
 
 def test_rows_land_with_their_training(tables):

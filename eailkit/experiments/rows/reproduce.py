@@ -9,9 +9,10 @@ from pathlib import Path
 
 from eailkit.experiments.rows.catalog import ABOUT, Row, rows_of
 from eailkit.experiments.rows.claims import record_claims
-from eailkit.experiments.rows.make import method_of
+from eailkit.experiments.rows.make import TWO_STAGES, method_of
 from eailkit.experiments.rows.record import common_of, record_row
 from eailkit.experiments.rows.work import DATA, Place, Unit, Work, carry_out, is_done, maker_of, work_of
+from eailkit.vision_language.towers import identity_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ def there(asked: Asked, work: Work) -> set[Unit]:
     return {unit for unit in work if unit != DATA and is_done(asked.place, unit, maker_of(asked.place, unit.seed))}
 
 
+def check_towers(rows: Sequence[Row], place: Place) -> None:
+    """Refuse towers that some row needs and that can't be loaded, before data are made for them.
+
+    Raises:
+        CheckpointError: as `vision_language.load`.
+    """
+    methods = [method_of(row, place.sizes) for row in rows]
+    told = {"slip": place.sizes.vision_language, **dict(place.towers)}
+    for role in sorted({m.variant.towers for m in methods if m.kind in TWO_STAGES} - {None}):
+        if told.get(role) == "slip":
+            place.run().towers  # noqa: B018 (which file that is, the run knows)
+        elif role in told:  # the others ship
+            identity_of(told[role])
+
+
 def reproduce_tables(
     asked: Asked, *, results_dir: str | Path, command: str, say: Callable[[str], object] = print
 ) -> list[Path]:
@@ -58,6 +74,7 @@ def reproduce_tables(
     """
     rows, seeds, place = asked.wanted, asked.all_seeds, asked.place
     work = work_of(rows, seeds, place)
+    check_towers(rows, place)
     place.run(progress=True).prepared  # noqa: B018 (what is there can be told only of data that is there)
     done = there(asked, work) | {DATA}
     common, began, paths = common_of(place, seeds, command), time.monotonic(), {}
