@@ -200,6 +200,20 @@ def test_a_full_disk_is_one_sentence_and_what_had_run_stays(tmp_path):
         assert run_course(tmp_path, disk / "run", say=lambda text: None).ok, "with space again it goes on"
 
 
+def test_a_kernel_that_is_interrupted_at_its_end_says_nothing(tmp_path):
+    # Jupyter interrupts each kernel before it ends it, and papermill's last question may be answered and not yet done
+    slow_end = """import time
+kernel = get_ipython().kernel
+answer = kernel.shell_handlers['kernel_info_request']
+async def answer_and_linger(*message):
+    await answer(*message)
+    time.sleep(2)
+kernel.shell_handlers['kernel_info_request'] = answer_and_linger"""
+    write_notebook(tmp_path / "00_slow_end.ipynb", slow_end)
+    stdout, stderr = course(tmp_path, tmp_path / "run").communicate(timeout=120)
+    assert "1 notebooks, 0 failed" in stdout and stderr == ""
+
+
 @posix
 def test_a_report_that_cant_be_written_is_one_sentence(tmp_path):
     import resource
