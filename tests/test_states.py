@@ -259,7 +259,9 @@ def test_questions_are_answered_by_whoever_knows_and_never_across(place, recorde
     assert set(nested) == {f"{PLACE} on test-seen", f"{PLACE} on test-unseen"}
     assert set(nested.values()) <= {"better", "worse", "can't tell"}
     assert "w/o captions" not in parts.paper_differences(found, ("w/o captions", "w/o spatial"))
-    assert parts.told(found).count("\n") == len(found) - 1 and "no number in the paper" in parts.told(found)
+    lines, first = parts.told(found), found.iloc[0]
+    assert len(lines) == len(found) and set(lines.loc["w/o captions", "the paper's"]) == {"no number"}
+    assert lines.iloc[0]["what is lost"] == f"{first['mean']:+.1f} [{first.low:.1f}, {first.high:.1f}]"
     both = parts.beside_paper(3, place, known, [PLACE])
     assert both.loc[("test-seen", "w/o captions"), (paper.OURS, "from")] in (OWN, recorded.source)
     assert (paper.PAPER, "from") not in both.columns

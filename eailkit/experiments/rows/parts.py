@@ -161,11 +161,11 @@ def beside_paper(
     return both.drop(columns=[(paper.PAPER, "from")])
 
 
-def told(found: pd.DataFrame) -> str:
-    """Some of `answers`, a line each: our difference with its interval and verdict, the paper's, and who says so."""
-    lines = []
-    for r in found.itertuples():
-        theirs = f"paper {r.paper:+.1f}" if np.isfinite(r.paper) else "no number in the paper"
-        ours = f"{r.mean:+.1f} [{r.low:.1f}, {r.high:.1f}]"
-        lines.append(f"{r.row:24} {r.metric:8} {r.split:12} {ours:22} {r.verdict:11} {theirs}; {r.source}")
-    return "\n".join(lines)
+def told(found: pd.DataFrame) -> pd.DataFrame:
+    """Some of `answers` as a table to read: our difference with its interval and verdict, the paper's, the source."""
+    ours = [f"{r.mean:+.1f} [{r.low:.1f}, {r.high:.1f}]" for r in found.itertuples()]
+    theirs = [f"{x:+.1f}" if np.isfinite(x) else "no number" for x in found.paper.astype(float)]
+    read = found.assign(**{"what is lost": ours, "full is": found.verdict, "the paper's": theirs})
+    names = {"row": "without", "metric": "metric", "split": "split"}
+    kept = [*names, "what is lost", "full is", "the paper's", "source"]
+    return read[kept].rename(columns=names).set_index("without")
