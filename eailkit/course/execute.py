@@ -152,6 +152,7 @@ def own_kernel() -> Iterator[None]:
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),  # nothing is downloaded while the course runs
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
+    # Jupyter interrupts each kernel before it ends it, and a kernel calls that an error: only what is critical is said
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"]
     command.append("--HistoryManager.hist_file=:memory:")  # what the course runs isn't what the user typed
     spec = {"argv": command, "display_name": "eailkit course", "language": "python", "env": environment}

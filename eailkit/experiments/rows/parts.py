@@ -166,6 +166,4 @@ def told(found: pd.DataFrame) -> pd.DataFrame:
     ours = [f"{r.mean:+.1f} [{r.low:.1f}, {r.high:.1f}]" for r in found.itertuples()]
     theirs = [f"{x:+.1f}" if np.isfinite(x) else "no number" for x in found.paper.astype(float)]
     read = found.assign(**{"what is lost": ours, "full is": found.verdict, "the paper's": theirs})
-    names = {"row": "without", "metric": "metric", "split": "split"}
-    kept = [*names, "what is lost", "full is", "the paper's", "source"]
-    return read[kept].rename(columns=names).set_index("without")
+    return read.set_index("row")[["metric", "split", "what is lost", "full is", "the paper's", "source"]]
