@@ -131,10 +131,12 @@ def test_margins_bounds_and_parts_say_what_their_verdicts_say():
     text = readings.bounds_reading(bounds, means, ("a", "b"), ("place", "unknown")).splitlines()
     assert text == ["s: a (31 %) is above place (30 %).", "s: b (30 %) is not above place (30 %)."]
     parts = {"w/o x": {"top1": "better", "SR": "can't tell"}, "w/o y": {"top1": "can't tell"}, "w/o z": {"SR": "worse"}}
-    some, none, worse = readings.parts_reading(parts).splitlines()
+    some, rest, none, worse = readings.parts_reading(parts).splitlines()
+    assert rest == "w/o x: in SR it can't be told from full."
     assert "better in top1" in some and "can't be told from full, by top1" in none and "in the way" in worse
     theirs = {"w/o x": {"top1": 4.0, "SR": 1.5}, "w/o y": {"top1": -0.25}}
-    some, none, worse = readings.parts_reading(parts, paper=theirs).splitlines()
+    some, rest, none, worse = readings.parts_reading(parts, paper=theirs).splitlines()
+    assert rest.endswith("from full; the paper's differences there are +1.5 points.")
     assert some.endswith("some of the work; the paper's differences there are +4.0 points.")
     assert none.endswith("by top1; the paper's differences there are -0.2 points.") and "paper" not in worse
 

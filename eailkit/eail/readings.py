@@ -304,6 +304,9 @@ def parts_reading(
         if hurts:
             so = f"{row}: {full} is worse in {listed(hurts)}: with this little training the part is in the way"
             lines.append(f"{so}{_theirs(theirs, hurts)}.")
+        rest = [what for what in found if what not in (*told, *hurts)]
+        if rest and (told or hurts):
+            lines.append(f"{row}: in {listed(rest)} it can't be told from {full}{_theirs(theirs, rest)}.")
         if not told and not hurts:
             lines.append(f"{row}: can't be told from {full}, by {listed(list(found))}{_theirs(theirs, list(found))}.")
     return "\n".join(lines)

@@ -166,4 +166,5 @@ def told(found: pd.DataFrame) -> pd.DataFrame:
     ours = [f"{r.mean:+.1f} [{r.low:.1f}, {r.high:.1f}]" for r in found.itertuples()]
     theirs = [f"{x:+.1f}" if np.isfinite(x) else "no number" for x in found.paper.astype(float)]
     read = found.assign(**{"what is lost": ours, "full is": found.verdict, "the paper's": theirs})
-    return read.set_index("row")[["metric", "split", "what is lost", "full is", "the paper's", "source"]]
+    kept = ["metric", "split", "what is lost", "full is", "the paper's", "source"]
+    return read.set_index("row").rename_axis(None)[kept]
