@@ -7,6 +7,7 @@ that name them are trained at the smallest size.
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -174,6 +175,13 @@ def test_states_that_cannot_be_read_say_why(place, shipped, recorded, tmp_path):
     (tmp_path / "half.npz").write_bytes(shipped.read_bytes()[:2000])
     with pytest.raises(DatasetError, match=r"found recorded states that can't be read .*; restore it\.$"):
         recorded_states(prepared, tmp_path / "half.npz")
+    whole = bytearray(shipped.read_bytes())
+    with zipfile.ZipFile(shipped) as entries:
+        begins = next(e.header_offset for e in entries.infolist() if e.filename == "maps.npy")
+    whole[begins + 100 : begins + 200] = bytes(100 * [255])  # the deflated stream itself: neither zip nor npz finds it
+    (tmp_path / "flipped.npz").write_bytes(whole)
+    with pytest.raises(DatasetError, match=r"found recorded states that can't be read .*; restore it\.$"):
+        recorded_states(prepared, tmp_path / "flipped.npz")
 
 
 @pytest.mark.whole

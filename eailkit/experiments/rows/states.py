@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,7 +211,7 @@ def recorded_states(prepared: Prepared, path: Path = SHIPPED) -> States:
         )
     try:
         states = _read(path)
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError) as error:
         raise DatasetError(
             f"{_short(path)}: found recorded states that can't be read ({error}); expected the file as it ships; "
             "restore it."
